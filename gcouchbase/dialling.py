@@ -13,7 +13,7 @@ from gevent import Greenlet, Timeout, ssl
 from gevent import socket as gsocket
 
 from couchloop.client.driver import Driver, Transport
-from couchloop.exceptions import NodeUnreachableError, TlsError
+from couchloop.exceptions import NodeUnreachableError, TlsError, caused
 from couchloop.later import Module
 from couchloop.safety.printable import general
 from couchloop.session.events import OpenConnection
@@ -130,11 +130,11 @@ class Attempt(Transport):
         except (gsocket.gaierror, UnicodeError) as why:
             # UnicodeError: a name that IDNA cannot express.
             error = unknown_host(why, address, settings)
-            error.__cause__ = bare(why)
+            caused(error, bare(why))
         except OSError as why:
             reason = why.strerror or general(str(why))
             error = system_error(why.errno, reason, address, settings)
-            error.__cause__ = bare(why)
+            caused(error, bare(why))
         except BaseException as why:
             # Killed, by us when nobody wants the connection any more, or by the application.
             driver.connect_failed(event.id, unexpected(why, address, settings))
@@ -150,7 +150,7 @@ class Attempt(Transport):
                 # A context that is for servers, for instance.
                 sock.close()
                 error = TlsError(f"TLS with {address} cannot begin: {general(str(why))}")
-                error.__cause__ = bare(why)
+                caused(error, bare(why))
             else:
                 transport.open()
                 return

@@ -18,7 +18,7 @@ from gevent import ssl
 from couchloop.client.backlog import Backlog
 from couchloop.client.driver import Driver, Transport
 from couchloop.client.patience import GRACE, Patience
-from couchloop.exceptions import TlsError
+from couchloop.exceptions import TlsError, caused
 from couchloop.later import Module
 from couchloop.session.events import OpenConnection
 from couchloop.settings.values import Address
@@ -239,7 +239,7 @@ class TlsSocket(Socket):
         if isinstance(reason, OSError) and not self._tls.established:
             # As a node does that closes before it has read what was sent.
             error = self._tls.cut_off()
-            error.__cause__ = reason
+            caused(error, reason)
             reason = error
         super().abort(reason)
 

@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IProtocol, IReactorFDSet, IStreamClientE
 from twisted.python.failure import Failure
 
 from couchloop.client.driver import Driver
-from couchloop.exceptions import ArgumentError, CouchbaseError
+from couchloop.exceptions import ArgumentError, CouchbaseError, caused
 from couchloop.neighbours import need
 from couchloop.session.events import OpenConnection
 from couchloop.settings.values import Address, Settings, Tls
@@ -182,5 +182,5 @@ def _translated(failure: Failure, address: Address, settings: Settings) -> BaseE
         error = system_error(why.osError, str(why).rstrip("."), address, settings)
     else:
         error = unexpected(why, address, settings)
-    error.__cause__ = why
+    caused(error, why)
     return error

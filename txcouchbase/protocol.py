@@ -32,7 +32,7 @@ from zope.interface import implementer
 from couchloop.client.backlog import Backlog
 from couchloop.client.driver import Driver
 from couchloop.client.patience import GRACE
-from couchloop.exceptions import TlsError
+from couchloop.exceptions import TlsError, caused
 from couchloop.kv.connection import SIGN
 from couchloop.later import Module
 from couchloop.settings.values import Address
@@ -324,7 +324,7 @@ def _translated(
         error = tls.explain(failure)
     else:
         error = TlsError(f"TLS failed: {reason}")
-    error.__cause__ = reason
+    caused(error, reason)
     return error
 
 

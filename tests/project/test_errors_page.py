@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -58,6 +61,68 @@ def test_each_class_has_a_cure() -> None:
     assert set(CURES) <= set(vars(exceptions))
     without = [cls.__name__ for cls in errors_page.classes() if not errors_page.cure_of(cls)]
     assert without == ["CouchbaseError"]
+
+
+class _Uses(ast.NodeVisitor):
+    """Which names a file uses for more than imports, types, bases and what it catches."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def visit_Import(self, node: ast.AST) -> None:
+        """Leave it out."""
+
+    def visit_ImportFrom(self, node: ast.AST) -> None:
+        """Leave it out."""
+
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
+        self._visit_all(node.body)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        self._visit_all(node.body)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        self._visit_all(node.body)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        self._visit_all([node.value] if node.value else [])
+
+    def visit_Call(self, node: ast.Call) -> None:
+        is_asked = isinstance(node.func, ast.Name) and node.func.id in {"isinstance", "issubclass"}
+        self._visit_all(node.args[:1] if is_asked else list(ast.iter_child_nodes(node)))
+
+    def visit_Name(self, node: ast.Name) -> None:
+        self.names.add(node.id)
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        self.names.add(node.attr)
+        self.visit(node.value)
+
+    def _visit_all(self, nodes: Sequence[ast.AST]) -> None:
+        for node in nodes:
+            self.visit(node)
+
+
+def test_each_class_is_raised() -> None:
+    """Something makes an error of each class, or of one below it."""
+    uses = _Uses()
+    for folder in ("core/couchloop", "txcouchbase", "gcouchbase"):
+        for path in (ROOT / folder).rglob("*.py"):
+            uses.visit(ast.parse(path.read_text(encoding="utf-8")))
+
+    def is_used(cls: type[CouchbaseError]) -> bool:
+        return cls.__name__ in uses.names or any(map(is_used, cls.__subclasses__()))
+
+    assert not [cls.__name__ for cls in errors_page.classes() if not is_used(cls)]
+
+
+def test_causes_are_given_in_one_way() -> None:
+    """No file sets `__cause__` by itself: None there hides what its caller was handling."""
+    sets = re.compile(r"\.__cause__ = (?!error\.__context__ = None)")
+    for folder in ("core/couchloop", "txcouchbase", "gcouchbase"):
+        for path in (ROOT / folder).rglob("*.py"):
+            is_free = path.name == "exceptions.py"
+            assert is_free or not sets.search(path.read_text(encoding="utf-8")), path
 
 
 def test_a_line() -> None:

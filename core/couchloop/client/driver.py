@@ -14,7 +14,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from couchloop.client import derivations, notices
-from couchloop.exceptions import ClientTemporaryFailError, CouchbaseError
+from couchloop.exceptions import ClientTemporaryFailError, CouchbaseError, caused
 from couchloop.hot.batch import Batch
 from couchloop.hot.operation import Operation, Pending
 from couchloop.later import Module
@@ -389,7 +389,7 @@ class Driver(ABC):
                 "the key for the login could not be derived in this process "
                 f"({type(salted_password).__name__}): it may be out of memory or of threads"
             )
-            error.__cause__ = salted_password
+            caused(error, salted_password)
             self._turn(self.session.connection_lost, event.id, error, self.now())
             return
         self._turn(self.session.key_derived, event.id, salted_password, self.now())

@@ -16,6 +16,7 @@ from couchloop.exceptions import (
     ConnectionLostError,
     ProtocolError,
     WrongProtocolError,
+    caused,
 )
 from couchloop.http.usual import UsualBody, UsualHead, usual_head
 from couchloop.later import Module
@@ -124,7 +125,7 @@ class HttpConnection:
         except (h11.LocalProtocolError, UnicodeError) as why:
             # The frames of its traceback hold the login.
             error = ArgumentError(f"HTTP cannot ask for this: {self._quoted(why)}")
-            error.__cause__ = why.with_traceback(None)
+            caused(error, why.with_traceback(None))
         raise error
 
     def _usual_request(self, asked: ServiceRequest, login: Login | None) -> bytes:

@@ -17,6 +17,7 @@ from couchloop.exceptions import (
     NotDataNodeError,
     ProtocolError,
     WrongProtocolError,
+    caused,
 )
 from couchloop.later import Module
 from couchloop.safety.printable import general, printable
@@ -76,7 +77,7 @@ class Exchange:
         except h11.LocalProtocolError as why:
             # The frames of its traceback hold the login.
             error = ProtocolError(f"HTTP cannot ask for this: {self._quoted(why)}")
-            error.__cause__ = why.with_traceback(None)
+            caused(error, why.with_traceback(None))
         raise error
 
     def _quoted(self, text: object) -> str:

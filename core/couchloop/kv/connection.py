@@ -21,6 +21,7 @@ from couchloop.exceptions import (
     NodeUnreachableError,
     ProtocolError,
     WrongProtocolError,
+    caused,
 )
 from couchloop.hot.frames import Frame
 from couchloop.hot.pipe import Pipe, PipeOwner
@@ -359,5 +360,5 @@ class Connection(Pipe):
         # It is kept and shown to others; the frames of its traceback hold the login.
         error.__traceback__ = None
         if error.__cause__ is None and cause is not error:
-            error.__cause__ = cause
+            caused(error, cause)
         self._owner.failed(self, error, now)

@@ -322,6 +322,11 @@ def add_observer(session: Session, observer: object, wall_clock: Callable[[], fl
     """
     dispatcher = session.dispatcher
     if not isinstance(dispatcher, ObservedDispatcher):
+        # Plainer ways cost those who observe nothing. Whatever stood between the parts and the
+        # dispatcher, so that it could be exchanged, is one more lookup and call for each operation;
+        # a hook that may be None is a branch at each of some ten places, in both twins; and another
+        # object in its place would have to be handed to all parts, with what is under way, while
+        # callbacks of operations still hold methods of the old one.
         dispatcher.__class__ = ObservedDispatcher
         assert isinstance(dispatcher, ObservedDispatcher)
         dispatcher.observe()

@@ -303,6 +303,8 @@ class RequestsDispatcher(Dispatcher):
 def tell_of_requests(session: Session, clock: Callable[[], float]) -> None:
     """Have *session*, which asks services, tell of requests; *clock* gives its loop's time."""
     dispatcher = session.dispatcher
+    # As `couchloop.observe.dispatcher.add_observer` does it, and for its reasons. Drivers make
+    # their sessions, also anew in a forked child, and need not know of this kind.
     dispatcher.__class__ = RequestsDispatcher
     assert isinstance(dispatcher, RequestsDispatcher)
     dispatcher._clock = clock  # noqa: SLF001 - the two are one

@@ -17,6 +17,7 @@ from couchloop.exceptions import (
     DocumentExistsError,
     NotFoundError,
     SubdocPathMismatchError,
+    caused,
     without_frames,
 )
 from couchloop.hot.operation import Defaults, Key, Operation
@@ -42,7 +43,7 @@ def contention(last: CouchbaseError | None) -> ContentionError:
         f"others changed the document before each of {TRIES} tries: let fewer write to it at once, "
         "or share the work between several documents"
     )
-    error.__cause__ = last
+    caused(error, last)
     return error
 
 

@@ -28,6 +28,7 @@ from couchloop.exceptions import (
     CouchbaseError,
     ErrorContext,
     UnambiguousTimeoutError,
+    caused,
     own_copy,
     without_frames,
 )
@@ -300,7 +301,7 @@ class Procedure(Batch[Any], Generic[T]):
                 "the operation takes several steps, and there was no time for the next",
                 context=ErrorContext(operation=self.name, key=self.key, timeout=self.timeout),
             )
-            self._failure.__cause__ = self._last
+            caused(self._failure, self._last)
             return
         if isinstance(step, Again):
             pause = self._pause_before(step)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from couchloop.exceptions import CouchbaseError, own_copy
+from couchloop.exceptions import CouchbaseError, caused, own_copy
 from couchloop.hot.request import Request
 from couchloop.retries import GivenUp, RetryReason, RetryRequest, RetryStrategy, decision
 
@@ -84,7 +84,7 @@ def pause_by(
         return usual
     found = decision(strategy, request, reason)
     if isinstance(found, GivenUp):
-        error.__cause__ = found.cause or error.__cause__
+        caused(error, found.cause)
         return None
     return found
 
@@ -164,7 +164,7 @@ class ServiceCall(Request):
             if isinstance(found, GivenUp):
                 self.is_given_up = True
                 if error is not None:
-                    error.__cause__ = found.cause or error.__cause__
+                    caused(error, found.cause)
                 return True
         if reason not in self.reasons:
             self.reasons = (*self.reasons, reason)

@@ -27,6 +27,7 @@ from couchloop.exceptions import (
     ProtocolError,
     ScopeNotFoundError,
     TimeoutError,  # noqa: A004 - 2.5's name
+    caused,
     own_copy,
 )
 from couchloop.hot.durable import MutationToken
@@ -418,7 +419,7 @@ def unknown(error: CouchbaseError, sight: Sight, member: Member) -> CouchbaseErr
     else:
         text = f"{said}the copies cannot be asked whether they have it"
         made = DurabilityAmbiguousError(text, context=context)
-    made.__cause__ = own_copy(cause)
+    caused(made, own_copy(cause))
     return made
 
 

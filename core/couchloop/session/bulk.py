@@ -18,6 +18,7 @@ from couchloop.exceptions import (
     ErrorContext,
     OverloadedError,
     UnambiguousTimeoutError,
+    caused,
 )
 from couchloop.hot.batch import Batch, Bulk, Lane
 from couchloop.hot.encoding import encode_key
@@ -389,7 +390,7 @@ def _unsent(bulk: Bulk[Any], cause: CouchbaseError) -> CouchbaseError:
         f"{bulk.timeout:g} s",
         context=context,
     )
-    error.__cause__ = cause
+    caused(error, cause)
     return error
 
 

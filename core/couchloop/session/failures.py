@@ -21,6 +21,7 @@ from couchloop.exceptions import (
     TemporaryFailError,
     TooBigError,
     UnambiguousTimeoutError,
+    caused,
     own_copy,
     status_error,
 )
@@ -137,7 +138,7 @@ class Failures:
         context = self._waiting(op, endpoint)
         reason = None if context.seeds else obstacle
         error = NodeNotAvailableError(_because(what, reason), context=context)
-        error.__cause__ = cause or obstacle
+        caused(error, cause or obstacle)
         return error
 
     def overloaded(self, op: Request, endpoint: Endpoint | None, why: str = "") -> CouchbaseError:
@@ -157,7 +158,7 @@ class Failures:
             context=context,
             objextra=Queued(self._parking.operations, self._parking.bytes),
         )
-        error.__cause__ = cause
+        caused(error, cause)
         return error
 
     def _waiting(self, op: Request, endpoint: Endpoint | None) -> ErrorContext:
@@ -190,7 +191,7 @@ class Failures:
         # What was met at seeds stands in the context; what an earlier try met is no reason now.
         reason = None if context.seeds or op.connection is not None else cause
         error = kind(_because(f"{what} in time", reason), context=context)
-        error.__cause__ = cause
+        caused(error, cause)
         return error
 
     def closed(self, op: Request) -> CouchbaseError:
@@ -206,7 +207,7 @@ class Failures:
         failure: CouchbaseError = kind(
             f"the connection was lost before the answer came: {what}", context=self.context(op)
         )
-        failure.__cause__ = own_copy(error)
+        caused(failure, own_copy(error))
         return failure
 
     def status(self, op: Operation[Any], answer: Frame, connection: Connection) -> CouchbaseError:

@@ -19,6 +19,7 @@ from couchloop.exceptions import (
     InvalidSettingError,
     NodeTimeoutError,
     UnambiguousTimeoutError,
+    caused,
     own_copy,
 )
 from couchloop.hot.batch import Batch
@@ -340,7 +341,7 @@ class Readiness(Waiter):
             ),
         )
         if attempts:
-            self.error.__cause__ = attempts[-1][1]
+            caused(self.error, attempts[-1][1])
         blame(self.error, standstill)
 
     def let_go(self) -> None:

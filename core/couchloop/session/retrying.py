@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from couchloop.exceptions import CouchbaseError, NodeNotAvailableError
+from couchloop.exceptions import CouchbaseError, NodeNotAvailableError, caused
 from couchloop.hot.operation import Operation
 from couchloop.kv.connection import connection_of
 from couchloop.retries import GivenUp, RetryReason, controlled_backoff
@@ -141,8 +141,7 @@ class Retrying:
                 continue
             delay = dispatcher.strategies.delay(op, reason)
             if isinstance(delay, GivenUp):
-                if delay.cause is not None:
-                    failure.__cause__ = delay.cause
+                caused(failure, delay.cause)
                 lost.append((op, failure))
                 continue
             op.connection = None
@@ -168,6 +167,5 @@ def _given_up(
         # By itself it would say that the password is wrong, or the bucket missing.
         text = "the node no longer knew the connection, which is replaced"
         error = NodeNotAvailableError(text, context=error.context, inner_cause=error)
-    if delay.cause is not None:
-        error.__cause__ = delay.cause
+    caused(error, delay.cause)
     return error

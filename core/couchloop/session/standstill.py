@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol, TypeVar
 
-from couchloop.exceptions import CouchbaseError, LoopBlockedError
+from couchloop.exceptions import CouchbaseError, LoopBlockedError, caused
 
 LATE: Final = 0.01
 """Seconds: a timer that fires so late has something to tell of the loop."""
@@ -105,6 +105,6 @@ def blame(error: E, seconds: float) -> E:
         error.message = f"{error.message.rstrip('.')}; {STOOD_STILL}"
         blocked = LoopBlockedError()
         blocked.duration = seconds
-        blocked.__cause__ = error.__cause__
-        error.__cause__ = blocked
+        caused(blocked, error.__cause__)
+        caused(error, blocked)
     return error

@@ -17,6 +17,7 @@ from couchloop.exceptions import (
     CouchbaseError,
     ErrorContext,
     ProtocolError,
+    caused,
 )
 from couchloop.later import Module
 from couchloop.session.configurations import ConfigTracker
@@ -163,7 +164,7 @@ class ConfigFileBootstrap:
                 f"the configuration in {path!r} ({option}) is of no use: {reason}",
                 context=ErrorContext(bucket=settings.bucket),
             )
-            why.__cause__ = error
+            caused(why, error)
             self._failed(why, now)
             return
         # It is not there before the first start.
@@ -230,7 +231,7 @@ class ConfigFileBootstrap:
                 f"no node of the configuration in {settings.config_cache!r} takes us, and "
                 "bootstrap_on=file_only allows no other"
             )
-            error.__cause__ = cause
+            caused(error, cause)
         assert error is not None
         error.context = ErrorContext(bucket=settings.bucket, seeds=tuple(self.attempts))
         self._failed(error, now)

@@ -20,6 +20,7 @@ from couchloop.exceptions import (
     NodeTimeoutError,
     NodeUnreachableError,
     NotDataNodeError,
+    caused,
 )
 from couchloop.http.exchange import Exchange
 from couchloop.session.events import CloseConnection, LogRecord, OpenConnection, Output
@@ -181,7 +182,7 @@ class ConfigSource:
             error: CouchbaseError = ConnectionLostError("the connection was lost")
             if self._exchange is None:
                 error = NodeUnreachableError("no connection to the node could be made")
-            error.__cause__ = reason
+            caused(error, reason)
             self._fail(error, now)
 
     # In between

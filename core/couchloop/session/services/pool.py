@@ -15,6 +15,7 @@ from couchloop.exceptions import (
     CouchbaseError,
     NodeTimeoutError,
     NodeUnreachableError,
+    caused,
 )
 from couchloop.http.connection import HttpConnection
 from couchloop.http.service import Service
@@ -366,5 +367,5 @@ def _told(reason: BaseException | None, *, was_made: bool) -> CouchbaseError:
     )
     if not was_made:
         error = NodeUnreachableError("no connection to the service could be made")
-    error.__cause__ = reason
+    caused(error, reason)
     return error

@@ -22,6 +22,7 @@ from couchloop.exceptions import (
     ProtocolError,
     RequestCanceledError,
     UnambiguousTimeoutError,
+    caused,
     own_copy,
     without_frames,
 )
@@ -467,7 +468,7 @@ def _final(call: ServiceCall, error: CouchbaseError) -> CouchbaseError:
         return error
     text = f"{error.message.rstrip('.')}; whether the request was carried out is not known"
     final = AmbiguousConnectionLostError(text, context=error.context)
-    final.__cause__ = error
+    caused(final, error)
     return final
 
 
@@ -486,5 +487,5 @@ def out_of_time(call: ServiceCall) -> CouchbaseError:
             text = f"no connection to the {service} service could be made in time"
     kind = AmbiguousTimeoutError if call.is_unknown else UnambiguousTimeoutError
     error = kind(text, context=context)
-    error.__cause__ = call.obstacle
+    caused(error, call.obstacle)
     return error
