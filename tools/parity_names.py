@@ -420,6 +420,7 @@ list_n1ql_indexes
 build_n1ql_deferred_indexes
 watch_n1ql_indexes
 N1qlIndex | | | couchloop.management.n1ql_indexes.N1qlIndex
+N1qlIndex.raw | changes nothing when it is changed | | couchloop.management.n1ql_indexes.N1qlIndex.raw
 """,
     ),
     Group(

@@ -225,6 +225,7 @@ Admin.bucket_delete(name)
 Admin.bucket_info(name)
 Admin.buckets_list | a list
 Admin.BucketInfo | `name` is an attribute, as 2.5's `str` has it; the other settings, too
+Admin.BucketInfo.raw_json | | | couchloop.management.buckets.BucketInfo.raw_json
 Admin.wait_ready(name, timeout, sleep_interval)
 Admin.users_get(domain)
 Admin.user_get(domain, userid)

@@ -29,6 +29,7 @@ def test_admin(loop: Loop) -> None:
         loop.wait(admin.wait_ready("made", timeout=20))
         (info,) = [each for each in loop.wait(admin.buckets_list()) if each.name == "made"]
         assert isinstance(info, admins.Admin.BucketInfo)
+        assert info.raw_json["name"] == "made"
         current = loop.wait(admin.bucket_info("made"))
         loop.wait(admin.bucket_update("made", current, ram_quota=256))
         assert loop.wait(admin.bucket_info("made")).value["quota"]["rawRAM"] == 256 << 20
@@ -66,4 +67,4 @@ def test_bucket_manager(loop: Loop) -> None:
         }
         loop.wait(manager.create_n1ql_primary_index())
         (index,) = loop.wait(bucket.bucket_manager().list_n1ql_indexes())
-        assert (index.name, index.primary) == ("#primary", True)
+        assert (str(index), index.raw["is_primary"]) == ("#primary", True)

@@ -98,7 +98,10 @@ def test_query(loop: Loop, rows: Any, bucket: Any) -> None:
     request = rows.N1QLRequest(N1QLQuery("SELECT $1 AS a", 5), bucket, lambda row: row["a"])
     assert loop.take(request) == [5]
     assert request.metrics["resultCount"] == 1
-    assert request.meta_retrieve() is request.raw
+    raw = request.raw
+    assert (raw.value, raw.http_status, raw.success) == (request.meta_retrieve(), 200, True)
+    assert raw.url.endswith("/query/service")
+    assert raw.headers["content-type"].startswith("application/json")
     with pytest.raises(AlreadyQueriedError):
         loop.take(request)
     request = rows.N1QLRequest("SELECT 1", bucket, meta_lookahead=False)
@@ -123,6 +126,12 @@ def test_analytics(loop: Loop, rows: Any, bucket: Any) -> None:
     assert loop.take(request) == [30]
     assert request.is_ready
     assert loop.take(rows.AnalyticsRequest("SELECT VALUE 1", None, bucket)) == [1]
+    query = AnalyticsQuery("SELECT VALUE [$1, $a]")
+    for number in (1, 2):
+        # What a call adds to a query is of that call alone.
+        request = bucket.analytics_query(query, None, number, a=3, readonly=True)
+        assert loop.take(request) == [[number, 3]]
+    assert "args" not in query.members
     query = DeferredAnalyticsQuery(statement, 20)
     request = rows.DeferredAnalyticsRequest(query, None, bucket, timeout=20, interval=0.01)
     assert not request.is_ready
@@ -145,7 +154,7 @@ def test_search(loop: Loop, rows: Any, bucket: Any) -> None:
     request = rows.SearchRequest(body, bucket)
     assert [hit.id for hit in loop.take(request)] == ["ann"]
     assert (request.total_hits, request.facets["cities"]["total"]) == (1, 1)
-    assert request.raw is request.meta
+    assert request.raw.value == request.meta
     request = rows.SearchRequest(json.dumps(body), bucket, lambda hit: hit.id)
     assert loop.take(request) == ["ann"]
 

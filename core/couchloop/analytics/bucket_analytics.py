@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from datetime import timedelta
 from typing import Any
 
 from couchloop.analytics.asking import node_of, of_object
 from couchloop.analytics.query import AnalyticsQuery
 from couchloop.analytics.stream import AnalyticsStream
-from couchloop.exceptions import ArgumentError
 from couchloop.hot.operation import Defaults
 from couchloop.n1ql.query import N1QLQuery
 from couchloop.retries import RetryStrategy
@@ -31,14 +31,13 @@ def analytics_query(
         query: a statement, an AnalyticsQuery, or a DeferredAnalyticsQuery, whose rows are fetched
             once the service says that they are ready.
         host: of the node that is asked, with or without its port. None: any that has the service.
-        args: values for `$1`, `$2` and so on, of a statement.
+        args: values for `$1`, `$2` and so on; an AnalyticsQuery is not changed by that.
         retry_strategy: whether and when it is tried again. None: as the Bucket says.
         row_factory: is called with each row, and gives what is given instead.
         timeout: seconds that it has; while rows wait to be taken none pass. None: as the
             AnalyticsQuery says, or the option analytics_timeout.
         type: of the rows: what msgspec takes, as a Struct or a dataclass. None: as JSON says.
-        kwargs: options by the names of an AnalyticsQuery's attributes, and values for `$name`, of a
-            statement.
+        kwargs: options by the names of an AnalyticsQuery's attributes, and values for `$name`.
 
     Rows that came before an error are given, then the error is raised: an AnalyticsError of a class
     that says what it is, with all that the service says. What did not run is asked anew, ten times
@@ -54,8 +53,8 @@ def analytics_query(
     }
     others = {name: value for name, value in given.items() if value is not None}
     if isinstance(query, N1QLQuery):
-        if args or kwargs:
-            raise ArgumentError("an AnalyticsQuery has values and options of its own: see update")
+        if (args or kwargs) and isinstance(query, AnalyticsQuery):
+            query = deepcopy(query).update(*args, **kwargs)
     else:
         query = AnalyticsQuery(query, *args, **kwargs)
     return of_object(defaults, "analytics_query", query, (), others, node_of(host))

@@ -7,6 +7,7 @@ more is read than is taken.
 from __future__ import annotations
 
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 from couchloop.client.stream import StreamBase, end
@@ -14,6 +15,33 @@ from couchloop.exceptions import AlreadyQueriedError, RowsNotReadError
 from couchloop.operations.rows import RowStream
 
 T = TypeVar("T")
+
+
+class RawAnswer(dict[str, Any]):
+    """What stands beside the rows, and what SDK 2.5 has of the answer besides.
+
+    Args:
+        stream: of the rows.
+    """
+
+    def __init__(self, stream: RowStream[Any]) -> None:
+        super().__init__(stream.meta)
+        self.http_status = stream.status
+        """Of the answer; 0: there was none."""
+        self.headers = dict(stream.headers)
+        """Of the answer, by names in lower case."""
+        self.url = f"{stream.node}{stream.asked.path}"
+        """What was asked, without the scheme: the node and the path."""
+
+    @property
+    def value(self) -> dict[str, Any]:
+        """The same."""
+        return self
+
+    @property
+    def success(self) -> bool:
+        """Whether the service has given rows, and says of nothing that it has failed."""
+        return self.http_status == HTTPStatus.OK and not self.get("errors")
 
 
 class RowsBase(StreamBase[T]):
@@ -50,6 +78,12 @@ class RowsBase(StreamBase[T]):
         """What the service says beside the rows, by its own names."""
         self._read_on()
         return self._stream.meta
+
+    @property
+    def raw(self) -> RawAnswer:
+        """The same, with status, headers and URL of the answer (SDK 2.5)."""
+        self._read_on()
+        return RawAnswer(self._stream)
 
     @property
     def metrics(self) -> dict[str, Any]:

@@ -5400,14 +5400,13 @@ class BucketAnalyticsMethods:
                 fetched once the service says that they are ready.
             host: of the node that is asked, with or without its port. None: any that has the
                 service.
-            args: values for `$1`, `$2` and so on, of a statement.
+            args: values for `$1`, `$2` and so on; an AnalyticsQuery is not changed by that.
             retry_strategy: whether and when it is tried again. None: as the Bucket says.
             row_factory: is called with each row, and gives what is given instead.
             timeout: seconds that it has; while rows wait to be taken none pass. None: as the
                 AnalyticsQuery says, or the option analytics_timeout.
             type: of the rows: what msgspec takes, as a Struct or a dataclass. None: as JSON says.
-            kwargs: options by the names of an AnalyticsQuery's attributes, and values for `$name`,
-                of a statement.
+            kwargs: options by the names of an AnalyticsQuery's attributes, and values for `$name`.
 
         Rows that came before an error are given, then the error is raised: an AnalyticsError of a
         class that says what it is, with all that the service says. What did not run is asked anew,

@@ -100,11 +100,6 @@ class OfSearches:
         found = self.meta.get("facets")
         return found if isinstance(found, dict) else {}
 
-    @property
-    def raw(self) -> Any:
-        """The same as `meta`."""
-        return self.meta
-
     def metadata(self) -> SearchMetaData:
         """Return what the service says beside the hits, as an object (SDK 4)."""
         return SearchMetaData(self.meta)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import field
 from datetime import timedelta
 from enum import Enum
 from http import HTTPStatus
@@ -144,6 +145,8 @@ class BucketInfo(BucketSettings):
     """The nodes that have it, as "host:port" of their managers."""
     healthy_nodes: int = 0
     """How many of these are well, and have it."""
+    raw_json: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """All that the cluster manager says of it, by its own names (SDK 2.5)."""
 
 
 _NOT_FOUND: Final = Refusal(BucketNotFoundError, 404, "", "there is no such bucket")
@@ -349,6 +352,7 @@ def bucket_info(document: Any, answer: ServiceAnswer) -> BucketInfo:
             item_count=int(document.get("basicStats", {}).get("itemCount", 0)),
             nodes=tuple(str(node["hostname"]) for node in nodes),
             healthy_nodes=sum(node["status"] == "healthy" for node in nodes),
+            raw_json=document,
         )
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
         raise unreadable(answer) from None

@@ -70,6 +70,22 @@ class N1qlIndex:
         self.type = type
         self.state = state
 
+    @property
+    def raw(self) -> dict[str, Any]:
+        """Return it by the service's own names."""
+        return {
+            "name": self.name,
+            "keyspace_id": self.keyspace,
+            "index_key": list(self.fields),
+            "condition": self.condition,
+            "is_primary": self.primary,
+            "using": self.type,
+            "state": self.state,
+        }
+
+    def __str__(self) -> str:
+        return self.name
+
     def __repr__(self) -> str:
         kind = "primary" if self.primary else ", ".join(self.fields)
         return f"<{type(self).__name__} {self.keyspace}.{self.name} ({kind}): {self.state}>"

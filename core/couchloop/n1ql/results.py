@@ -171,11 +171,6 @@ class OfQueries:
         return QueryMetaData(self.meta)
 
     @property
-    def raw(self) -> dict[str, Any]:
-        """The same as `meta` (SDK 2.5)."""
-        return self.meta
-
-    @property
     def warnings(self) -> list[QueryWarning]:
         """What the service warns of."""
         return self.metadata().warnings()

@@ -81,11 +81,6 @@ class OfViews:
         """How many rows were taken."""
         return self.done
 
-    @property
-    def raw(self) -> Any:
-        """The same as `meta`."""
-        return self.meta
-
     def metadata(self) -> ViewMetaData:
         """Return what the service says beside the rows, as an object (SDK 4)."""
         return ViewMetaData(self.meta)

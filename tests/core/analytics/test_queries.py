@@ -95,10 +95,23 @@ def test_objects(build: Any) -> None:
     assert isinstance(stream, DeferredAnalyticsStream)
     with pytest.raises(InvalidSettingError, match="N1QLQuery"):
         build(defaults(), N1QLQuery("SELECT 1"))
-    with pytest.raises(ArgumentError):
-        build(defaults(), query, a=1)
     with pytest.raises(InvalidSettingError):
         build(defaults(), 5)
+
+
+def test_more_values() -> None:
+    """A call of a Bucket adds values to an object, which stays as it is; others refuse them."""
+    query = AnalyticsQuery("SELECT $1, $a", 5)
+    hands = asked(of_bucket(defaults(), query, None, 6, a=1, readonly=True))
+    assert (hands.body["args"], hands.body["$a"], hands.body["readonly"]) == ([5, 6], 1, True)
+    assert query.members == {"statement": "SELECT $1, $a", "args": [5]}
+    deferred = of_bucket(defaults(), DeferredAnalyticsQuery("SELECT $a"), interval=3, a=1)
+    assert isinstance(deferred, DeferredAnalyticsStream)
+    with pytest.raises(ArgumentError):
+        analytics_query(defaults(), query, a=1)
+    other: Any = N1QLQuery("SELECT 1")
+    with pytest.raises(InvalidSettingError):
+        of_bucket(defaults(), other, None, 6)
 
 
 @pytest.mark.parametrize(

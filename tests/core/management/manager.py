@@ -11,7 +11,7 @@ from couchloop.hot.encoding import transcoder_of
 from couchloop.hot.operation import Defaults
 from couchloop.http.service import ServiceAnswer, ServiceRequest
 from couchloop.management.defaults import BucketDefaults, ScopeDefaults
-from couchloop.operations.procedure import Pause, Procedure, Within
+from couchloop.operations.procedure import Again, Pause, Procedure, Within
 from tests.embedded.web import ADMIN, Client
 
 DEFAULTS = Defaults(transcoder_of(None), 0, False, 75.0, lambda: 0.0)
@@ -57,7 +57,7 @@ class Manager:
                 step = steps.send(answer)
             except StopIteration as end:
                 return end.value
-            if isinstance(step, Pause):
+            if isinstance(step, Pause | Again):
                 self.pauses.append(step.seconds)
                 answer = None
             elif isinstance(step, Within):
@@ -81,7 +81,7 @@ def answered(
     step = next(steps)
     try:
         for status, body in answers:
-            while isinstance(step, Pause | Within):
+            while isinstance(step, Again | Pause | Within):
                 step = steps.send(None)
             assert isinstance(step, ServiceRequest), step
             step = steps.send(ServiceAnswer(status, {}, body, "127.0.0.1:8091"))

@@ -32,7 +32,7 @@ from couchloop.management import collection_indexes as of_one
 from couchloop.management import n1ql_indexes as old
 from couchloop.management import query_indexes as ix
 from couchloop.management.index_statements import QueryIndex
-from couchloop.operations.procedure import Pause, Procedure
+from couchloop.operations.procedure import Again, Pause, Procedure
 from tests.core.management.manager import DEFAULTS, answered, of_bucket
 
 BUCKET = of_bucket("b")
@@ -87,7 +87,7 @@ def asked(
     step = next(steps)
     while True:
         try:
-            if isinstance(step, Pause):
+            if isinstance(step, Pause | Again):
                 step = steps.send(None)
                 continue
             assert isinstance(step, ServiceRequest)

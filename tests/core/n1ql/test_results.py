@@ -84,12 +84,11 @@ def test_no_durations(said: object) -> None:
 
 
 def test_names_of_both() -> None:
-    """`raw` is SDK 2.5's name for what stands beside the rows."""
+    """What stands beside the rows is an object, too."""
 
     class Request(OfQueries):
         meta = META
 
     request = Request()
-    assert request.raw is META
     assert request.metadata().request_id() == "r"
     assert [each.code() for each in request.warnings] == [1100, 0]

@@ -32,7 +32,6 @@ def test_names() -> None:
     assert (found.indexed_rows, found.rows_returned) == (9, 4)
     late = Results({}, {"total_rows": 8})
     assert late.indexed_rows == 8
-    assert late.raw == {"total_rows": 8}
     assert Results({}, {}).indexed_rows == 0
 
 
