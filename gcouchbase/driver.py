@@ -121,7 +121,8 @@ class GeventDriver(Driver):
             raise WrongLoopError(
                 "this Bucket belongs to the hub of another thread: open one in this thread, or use "
                 "bucket.threadsafe(); a server that answers in threads wants gevent's workers "
-                "(gunicorn -k gevent), or gevent.monkey.patch_all() before it starts"
+                "(gunicorn -k gevent, celery -P gevent), or gevent.monkey.patch_all() before it "
+                "starts"
             )
         if is_destroyed(self.hub):
             raise WrongLoopError("the hub of this Bucket was destroyed: open the bucket again")

@@ -80,6 +80,8 @@ class TwistedDriver(Driver):
         self.makes_tls = self._dialler.makes_tls
         self._thread: int | None = None
         """The reactor's thread; None: it has not run us yet, and may be started in any."""
+        self._has_run = False
+        """Whether the reactor was seen to run: one that is moved by hand, as in tests, never is."""
         self.now = reactor.seconds  # type: ignore[method-assign]  # a call less per operation
         self.producers: Callable[[], Producers | None] = lambda: None
         """Gives those who want to know when too much waits: the Bucket's, which holds them."""
@@ -111,8 +113,9 @@ class TwistedDriver(Driver):
         """See `Driver`."""
         if self.in_own_thread() is False:
             raise WrongLoopError(
-                "this Bucket belongs to the thread of its reactor: use bucket.threadsafe() here, "
-                "or reactor.callFromThread"
+                "this Bucket belongs to the thread of its reactor: in another (of deferToThread, "
+                "WSGIResource, crochet, a server that answers in threads) use "
+                "bucket.threadsafe(), or reactor.callFromThread"
             )
 
     def in_own_thread(self) -> bool | None:
@@ -294,6 +297,7 @@ class TwistedDriver(Driver):
         """See `Driver`."""
         # The reactor runs us, wherever we were made.
         self._thread = get_ident()
+        self._has_run = self._has_run or bool(getattr(self.reactor, "running", False))
         return Attempt(self._dialler, self, event)
 
     def make_tls(self, settings: Settings) -> Callable[[], None]:
@@ -324,11 +328,11 @@ class TwistedDriver(Driver):
 
     def log(self, record: LogRecord) -> None:
         """See `Driver`."""
-        level = _LEVELS[record.level]
-        if self._thread is not None and not getattr(self.reactor, "running", True):
-            # It has been stopped, and closes all connections: what becomes of ours alarms nobody.
-            level = LogLevel.debug
-        _log.emit(level, record.text, **record.fields)
+        if self._has_run and not self.reactor.running:
+            # It has been stopped, and closes all connections: what becomes of ours is no news, and
+            # twistd writes lines of any level.
+            return
+        _log.emit(_LEVELS[record.level], record.text, **record.fields)
 
 
 def check_reactor(reactor: Any) -> None:
@@ -336,6 +340,7 @@ def check_reactor(reactor: Any) -> None:
     is_installed = sys.modules.get("twisted.internet.reactor") is reactor
     if is_installed and reactor.running and not isInIOThread():  # type: ignore[no-untyped-call]
         raise WrongLoopError(
-            "a Bucket is opened in the thread of its reactor: use reactor.callFromThread, or open "
-            "it there and hand bucket.threadsafe() to threads"
+            "a Bucket is opened in the thread of its reactor, not in one of deferToThread, "
+            "WSGIResource or crochet: use reactor.callFromThread, or open it there and hand "
+            "bucket.threadsafe() to threads"
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any
 
-__all__ = ["clash", "find_clash", "need"]
+__all__ = ["clash", "find_clash", "missing_loop", "need", "pip_line"]
 
 _OURS = "over the sans-I/O core `couchloop`"
 """What the text of our packages says of them."""
@@ -88,8 +88,20 @@ def need(name: str, user: str, extra: str) -> None:
         extra: of couchloop's, that brings it.
     """
     if _spec(name) is None:
-        text = f"{user} needs the package {name}: pip install 'couchloop[{extra}]'"
+        text = f"{user} needs the package {name}: {pip_line(extra)}"
         raise ModuleNotFoundError(text, name=name)
+
+
+def pip_line(extra: str, *others: str) -> str:
+    """Return the command that installs an extra of couchloop's, and *others*."""
+    return " ".join((f"pip install 'couchloop[{extra}]'", *others))
+
+
+def missing_loop(name: str | None) -> str:
+    """Return what to do where the loop *name*, or any (None), is not installed."""
+    if name is not None:
+        return pip_line(name)
+    return f"{pip_line('twisted')}, or {pip_line('gevent')}"
 
 
 def _spec(name: str) -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from couchloop.neighbours import clash, need
+from couchloop.neighbours import clash, missing_loop, need
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -190,6 +190,32 @@ def test_a_missing_extra(name: str, program: str, extra: str) -> None:
     assert ended.returncode == 1
     last = ended.stderr.strip().rpartition("\n")[2]
     assert f"needs the package {name}: pip install 'couchloop[{extra}]'" in last
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "line"),
+    [
+        ("celery", "celery", "pip install 'couchloop[gevent]' celery"),
+        ("locust", "locust", "pip install 'couchloop[gevent]' locust"),
+        ("itemadapter", "scrapy", "pip install 'couchloop[twisted]' scrapy"),
+        ("opentelemetry", "otel", "pip install 'couchloop[otel]'"),
+        ("prometheus_client", "prometheus", "pip install 'couchloop[prometheus]'"),
+    ],
+)
+def test_a_missing_framework(name: str, module: str, line: str) -> None:
+    """What joins us to a framework says which line brings that."""
+    ended = run(BLOCKED.format(name=name, rest=f"import couchloop.contrib.{module}"))
+    assert ended.returncode == 1
+    last = ended.stderr.strip().rpartition("\n")[2]
+    assert last.startswith(f"ImportError: couchloop.contrib.{module} needs ")
+    assert last.endswith(f": {line}")
+
+
+def test_a_missing_loop() -> None:
+    """Programs that want a loop name the lines that bring one."""
+    assert missing_loop("gevent") == "pip install 'couchloop[gevent]'"
+    both = "pip install 'couchloop[twisted]', or pip install 'couchloop[gevent]'"
+    assert missing_loop(None) == both
 
 
 def test_need() -> None:

@@ -269,7 +269,9 @@ class TestKnownCauses:
         op = w.submit(ops.upsert(w.defaults, key, 1, timeout=1.0))
         w.advance(1.5)
         text = str(error_of(op))
-        assert text.startswith("the node was not connected, and did not accept in time (")
+        assert text.startswith("the node was not connected in time: the node has not accepted so")
+        assert "firewall" in text
+        assert "couchloop doctor" in text
         assert str(gone) in text
 
     def test_overloaded(self) -> None:

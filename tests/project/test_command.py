@@ -111,6 +111,44 @@ def test_what_has_expired(cluster: str, login: tuple[str, ...]) -> None:
     )
 
 
+def test_a_mistake_after_others(cluster: str, login: tuple[str, ...]) -> None:
+    """The lines before it are stored, as is said: those with an expiry, too, and behind a mark."""
+    expiry = int(time.time()) + 1000
+    lines = (
+        f'\ufeff{{"id": "m1", "value": 1}}\r\n{{"id": "m2", "value": 2, "expiry": {expiry}}}\n]\n'
+    )
+    done = couchloop("import", cluster, "-", *login, given=lines)
+    assert done.returncode == 1
+    assert b"line 3: it is no JSON: each line is an object of its own" in done.stderr
+    assert b"stored 2 documents, 0 failed" in done.stderr
+    assert couchloop("get", cluster, "m1", "m2", *login).stdout == b"1\n2\n"
+
+
+def test_a_value_behind_an_option(cluster: str, login: tuple[str, ...]) -> None:
+    """The value may stand where one writes it: `put STRING KEY --text VALUE`."""
+    assert couchloop("put", cluster, "late", "--text", "hello", *login).returncode == 0
+    assert couchloop("get", cluster, "late", *login).stdout == b"hello\n"
+    done = couchloop("put", cluster, "late", "--text", "hello", "again", *login)
+    assert done.returncode == 2
+
+
+def test_nobody_reads_on(cluster: str, login: tuple[str, ...]) -> None:
+    """A reader that has enough (`| head`) is no error: the status of SIGPIPE, and not a word."""
+    assert couchloop("put", cluster, "piped", "1", *login).returncode == 0
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as closed:
+        done = subprocess.run(
+            [sys.executable, "-m", "couchloop", "get", cluster, "piped", "--raw", *login],
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            env=environment() | {"THE_PASSWORD": SECRET},
+            timeout=100,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
 def test_ping(cluster: str, login: tuple[str, ...]) -> None:
     """Each node of each service has a line; the report for machines is that of RFC 0061."""
     done = couchloop("ping", cluster, *login)

@@ -17,6 +17,7 @@ from couchloop import LOCKMODE_NONE
 from couchloop.arguments.exact import is_quiet
 from couchloop.arguments.times import exact_seconds
 from couchloop.auth import Authenticator
+from couchloop.client import notices
 from couchloop.client.blocks import DurabilityBlocks
 from couchloop.client.collections import CollectionsOfBucket
 from couchloop.client.driver import Driver
@@ -346,9 +347,15 @@ class BucketBase(Sdk25Names, DurabilityBlocks, OneOfEach, CollectionsOfBucket):
     @timeout.setter
     def timeout(self, value: float) -> None:
         self._set_default(timeout=exact_seconds(value))
+        self._doubt("timeout", value)
 
     def _set_default(self, **changed: Any) -> None:
         self._set_defaults(self._defaults, changed)
+
+    def _doubt(self, name: str, value: float) -> None:
+        """Log that seconds may be milliseconds, if they may."""
+        if record := notices.of_seconds(name, value):
+            self._driver.log(record)
 
     def _set(self, **changed: Any) -> None:
         """Make settings count from now on; what the Bucket was opened with stays what it was."""

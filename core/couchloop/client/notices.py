@@ -7,6 +7,7 @@ from typing import Final
 
 from couchloop.kv.scram import ADVISED_ITERATIONS, KeyDerivation
 from couchloop.session.events import LogRecord
+from couchloop.settings.options import doubtful_seconds
 from couchloop.settings.values import Settings
 
 _said: Final[set[str]] = set()
@@ -36,6 +37,15 @@ def of_settings(settings: Settings) -> Iterator[LogRecord]:
                 continue
             _said.add(notice.text)
         yield LogRecord(notice.level, "{notice}", {"notice": notice.text})
+
+
+def of_seconds(name: str, value: object) -> LogRecord | None:
+    """Warn, once, of seconds that a program sets as *name* and that may be milliseconds."""
+    text = doubtful_seconds(name, value)
+    if not text or text in _said:
+        return None
+    _said.add(text)
+    return LogRecord("warning", "{notice}", {"notice": text})
 
 
 def of_few_iterations(derivation: KeyDerivation, settings: Settings) -> LogRecord | None:

@@ -171,6 +171,10 @@ class Sdk25Names(LaterNames, OfBucketManager):
         """Likewise what operations use where the call says nothing, in all collections."""
         raise NotImplementedError
 
+    def _doubt(self, name: str, value: float) -> None:
+        """Log that seconds may be milliseconds, if they may."""
+        raise NotImplementedError
+
     @property
     def n1ql_timeout(self) -> float:
         """Seconds that a query has, from now on, unless it says it itself.
@@ -183,6 +187,7 @@ class Sdk25Names(LaterNames, OfBucketManager):
     @n1ql_timeout.setter
     def n1ql_timeout(self, value: float) -> None:
         self._set_services(self._defaults, {"query_timeout": exact_seconds(value)})
+        self._doubt("n1ql_timeout", value)
 
     @property
     def views_timeout(self) -> float:
@@ -195,6 +200,7 @@ class Sdk25Names(LaterNames, OfBucketManager):
     @views_timeout.setter
     def views_timeout(self, value: float) -> None:
         self._set_services(self._defaults, {"views_timeout": exact_seconds(value)})
+        self._doubt("views_timeout", value)
 
     @property
     def compression(self) -> int:

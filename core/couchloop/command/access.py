@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from couchloop.doctor import User
-from couchloop.neighbours import find_clash
+from couchloop.neighbours import find_clash, missing_loop
 from couchloop.safety.secret import Secret
 
 LOOPS: Final = ("twisted", "gevent")
@@ -21,6 +21,8 @@ WRONG_USAGE: Final = 2
 NOT_FOUND: Final = 3
 INTERRUPTED: Final = 130
 """As shells say of a program that SIGINT has ended."""
+NOBODY_READS: Final = 141
+"""Likewise SIGPIPE."""
 
 
 class UsageError(Exception):
@@ -33,6 +35,9 @@ class Parser(argparse.ArgumentParser):
     def parse_args(self, *arguments: Any, **keywords: Any) -> Any:
         """See `ArgumentParser`."""
         options, unknown = self.parse_known_args(*arguments, **keywords)
+        late: str | None = getattr(options, "late", None)
+        if late and getattr(options, late) is None and unknown and not unknown[0].startswith("-"):
+            setattr(options, late, unknown.pop(0))
         if unknown:
             names = [each.partition("=")[0] for each in unknown if each.startswith("--")]
             self.error(f"unknown arguments{': ' if names else ''}{' '.join(names)}")
@@ -78,9 +83,7 @@ def pick_loop(options: argparse.Namespace) -> str:
     """Return the loop that is asked for, or one that is installed. Raises UsageError."""
     loop: str | None = options.loop or next((name for name in LOOPS if find_spec(name)), None)
     if loop is None or find_spec(loop) is None:
-        raise UsageError(
-            f"install couchloop[{loop or 'twisted'}]" + ("" if loop else " or [gevent]")
-        )
+        raise UsageError(f"{loop or 'a loop'} is not installed: {missing_loop(loop)}")
     cause, cure = find_clash(("txcouchbase" if loop == "twisted" else "gcouchbase",))
     if cause:
         # Before it is imported: the official SDK's installs a reactor.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +15,7 @@ from typing import Any, BinaryIO, Final, TextIO
 
 from couchloop.command.access import (
     FAILED,
+    NOBODY_READS,
     NOT_FOUND,
     Parser,
     UsageError,
@@ -72,9 +74,10 @@ def add(commands: Any) -> None:
         "value",
         metavar="VALUE",
         nargs="?",
-        default="-",
         help="its JSON; -: standard input (the default)",
     )
+    # argparse takes one that stands behind an option for something unknown.
+    put.set_defaults(late="value")
     kind = put.add_mutually_exclusive_group()
     kind.add_argument("--text", action="store_true", help="it is text, and no JSON")
     kind.add_argument("--bytes", action="store_true", help="it is bytes, of standard input")
@@ -142,6 +145,10 @@ def _with_bucket(options: argparse.Namespace, work: Callable[[Any], int]) -> int
         return run(loop, options.connection_string, user, work)
     except CouchbaseError as error:
         return _failed(error)
+    except BrokenPipeError:
+        # Who reads has enough (`| head`). At the end Python would complain of what is left.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NOBODY_READS
     except OSError as error:
         return _failed(f"{error.strerror or error}")
 
@@ -225,7 +232,7 @@ def _put(options: argparse.Namespace) -> int:
 
 def _value_of(options: argparse.Namespace) -> tuple[Any, int]:
     """Return what is to be stored, and its format. Raises UsageError."""
-    data = sys.stdin.buffer.read() if options.value == "-" else options.value.encode()
+    data = sys.stdin.buffer.read() if options.value in {None, "-"} else options.value.encode()
     if options.bytes:
         return data, FMT_BYTES
     try:
@@ -269,6 +276,8 @@ class _Import:
                         progress(self._done, self._failed)
                 self._store_expiring()
             except LineError as error:
+                # Those before it that wait to be stored together, too.
+                self._store_expiring()
                 status = _failed(error)
         for key, why in self._errors:
             print(printable(f"{key}: {why}", 4096), file=sys.stderr)
@@ -368,9 +377,14 @@ def _source(path: str) -> Iterator[tuple[Iterator[str], Callable[[], float] | No
 
 
 def _lines(file: BinaryIO) -> Iterator[str]:
-    """Yield each line of a file; one that has no end is cut where it is too long."""
+    """Yield each line of a file; one that has no end is cut where it is too long.
+
+    A byte order mark at its begin, as some editors write it, is no part of the first.
+    """
+    encoding = "utf-8-sig"
     while line := file.readline(LONGEST + 1):
-        yield line.decode("utf-8", "surrogateescape")
+        yield line.decode(encoding, "surrogateescape")
+        encoding = "utf-8"
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import binascii
 import json
 from typing import Any, Final, NamedTuple
 
+from couchloop.exceptions import ValueFormatError
 from couchloop.transcoder import FMT_JSON, Transcoder, format_of
 
 LONGEST: Final = 64 * 1024 * 1024
@@ -97,9 +98,9 @@ def read(line: str, member: str | None = None) -> Document:
     if len(line) > LONGEST:
         raise LineError(f"it has more than {LONGEST >> 20} million characters")
     try:
-        found = json.loads(line)
+        found = json.loads(line, parse_constant=_no_constant)
     except (ValueError, RecursionError):
-        raise LineError("it is no JSON") from None
+        raise LineError("it is no JSON: each line is an object of its own") from None
     if not isinstance(found, dict):
         raise LineError("it is no JSON object")
     name = member or "id"
@@ -111,13 +112,19 @@ def read(line: str, member: str | None = None) -> Document:
     expiry = found.get("expiry", 0)
     if not isinstance(expiry, int) or isinstance(expiry, bool) or not 0 <= expiry < 1 << 32:
         raise LineError("its member 'expiry' is no number of seconds since 1970")
+    if "value" in found and "base64" in found:
+        raise LineError("it has 'value' and 'base64': one of them is the document")
     if "value" in found:
         return Document(key, _stored(found["value"]), expiry)
     return Document(key, _bytes_of(found), expiry)
 
 
 def _stored(value: object) -> Stored:
-    return Stored(*_JSON.encode_value(value, FMT_JSON))
+    try:
+        return Stored(*_JSON.encode_value(value, FMT_JSON))
+    except ValueFormatError:
+        # A number such as 1e999: read by Python, and not written.
+        raise LineError("its value cannot be stored as JSON") from None
 
 
 def _bytes_of(found: dict[str, Any]) -> Stored:

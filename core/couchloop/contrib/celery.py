@@ -12,20 +12,26 @@ from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit
 
-from celery.backends.base import KeyValueStoreBackend
-from celery.exceptions import ImproperlyConfigured
-from gevent.monkey import get_original
-
 from couchloop.exceptions import (
     CouchbaseNetworkError,
     CouchbaseTransientError,
     NotFoundError,
     TimeoutError,  # noqa: A004 - the client's own
 )
+from couchloop.neighbours import pip_line
 from couchloop.safety.secret import Secret, sealed
 from couchloop.transcoder import FMT_BYTES, FMT_UTF8
 from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import Cluster, PasswordAuthenticator
+
+try:
+    from celery.backends.base import KeyValueStoreBackend
+    from celery.exceptions import ImproperlyConfigured
+    from gevent.monkey import get_original
+except ImportError as error:
+    raise ImportError(
+        f"couchloop.contrib.celery needs celery and gevent: {pip_line('gevent', 'celery')}"
+    ) from error
 
 __all__ = ["CouchbaseBackend"]
 

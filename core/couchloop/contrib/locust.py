@@ -11,8 +11,15 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, ClassVar
 
-from locust import User
-from locust.exception import RescheduleTask
+from couchloop.neighbours import pip_line
+
+try:
+    from locust import User
+    from locust.exception import RescheduleTask
+except ImportError as error:
+    raise ImportError(
+        f"couchloop.contrib.locust needs locust: {pip_line('gevent', 'locust')}"
+    ) from error
 
 from couchloop.exceptions import CouchbaseError
 from gcouchbase.bucket import Bucket

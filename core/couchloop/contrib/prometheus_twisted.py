@@ -8,10 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twisted.web.iweb import IRequest
-from twisted.web.resource import Resource
-
 from couchloop.contrib.prometheus import page
+from couchloop.neighbours import pip_line
+
+try:
+    from twisted.web.iweb import IRequest
+    from twisted.web.resource import Resource
+except ImportError as error:
+    raise ImportError(
+        f"couchloop.contrib.prometheus_twisted needs twisted: {pip_line('twisted')}"
+    ) from error
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry

@@ -8,16 +8,22 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from itemadapter import ItemAdapter
-from scrapy.crawler import Crawler
-from scrapy.exceptions import DropItem, NotConfigured, NotSupported
-from scrapy.utils.defer import maybe_deferred_to_future
-
 from couchloop.exceptions import CouchbaseError
+from couchloop.neighbours import pip_line
 from couchloop.safety.secret import sealed
 from txcouchbase.bucket import Bucket
 from txcouchbase.cluster import Cluster, PasswordAuthenticator
 from txcouchbase.collection import Collection
+
+try:
+    from itemadapter import ItemAdapter
+    from scrapy.crawler import Crawler
+    from scrapy.exceptions import DropItem, NotConfigured, NotSupported
+    from scrapy.utils.defer import maybe_deferred_to_future
+except ImportError as error:
+    raise ImportError(
+        f"couchloop.contrib.scrapy needs scrapy: {pip_line('twisted', 'scrapy')}"
+    ) from error
 
 __all__ = ["CouchbasePipeline"]
 

@@ -35,6 +35,7 @@ from couchloop.embedded.hosting import (
     ServerCertificate,
     ports_of,
 )
+from couchloop.neighbours import missing_loop
 from couchloop.settings.values import Address
 
 MEANING = "An in-memory Couchbase cluster for tests and demonstrations: no database."
@@ -367,8 +368,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(options: argparse.Namespace) -> int:
     """Serve what the command line asks for; return the exit status."""
     loop = options.loop or next((name for name in LOOPS if find_spec(name)), None)
-    if loop is None:
-        print("install couchloop[twisted] or couchloop[gevent]", file=sys.stderr)
+    if loop is None or find_spec(loop) is None:
+        print(f"{loop or 'a loop'} is not installed: {missing_loop(loop)}", file=sys.stderr)
         return 1
     try:
         {"twisted": serve_on_twisted, "gevent": serve_on_gevent}[loop](options)

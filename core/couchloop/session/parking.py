@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from couchloop.exceptions import CouchbaseError, own_copy
-from couchloop.kv.connection import State
 from couchloop.session.events import Load
-from couchloop.session.shared import SessionState, Shared
+from couchloop.session.shared import Shared
+from couchloop.session.unanswered import not_ready
 from couchloop.wire.keys import UNNUMBERED
 
 if TYPE_CHECKING:
@@ -100,17 +100,13 @@ class Parking:
                 what = "no newer configuration came (wait_for_config)"
             elif endpoint.last_error is None and endpoint.connection is not None:
                 # The first try still runs.
-                accepted = endpoint.connection.state is not State.OPENING
-                what += ", and did not answer the handshake" if accepted else ", and did not accept"
+                return what, not_ready(endpoint.connection)
             cause = endpoint.last_error
         elif shared.is_open:
             what = "the configuration names no node for the key"
         else:
             what = "the bucket was not open"
-            if shared.state is SessionState.WAITING:
-                cause = shared.error
-            elif attempts := shared.attempts:
-                cause = attempts[-1][1]
+            cause = shared.obstacle()
         return what, own_copy(cause) if isinstance(cause, CouchbaseError) else cause
 
     def awaited_node(self, endpoint: Endpoint | None) -> str | None:

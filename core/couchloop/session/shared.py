@@ -81,6 +81,9 @@ class Search(Protocol):
     def attempts(self) -> list[tuple[str, BaseException]]:
         """What happened at each seed so far, as ("host:port", error)."""
 
+    def unanswered(self) -> CouchbaseError | None:
+        """Return what whoever is asked has not done so far; None: nobody is being asked."""
+
 
 class Shared:
     """What all parts of a session know.
@@ -128,6 +131,16 @@ class Shared:
         if self.error is None or context is None:
             return []
         return list(context.seeds) or [(context.node or "", self.error)]
+
+    def obstacle(self) -> BaseException | None:
+        """Return what keeps it from being open: what was met last, else what it waits for."""
+        if self.is_open:
+            return None
+        if self.state is SessionState.WAITING:
+            return self.error
+        if attempts := self.attempts:
+            return attempts[-1][1]
+        return None if self.search is None else self.search.unanswered()
 
     @property
     def named(self) -> str:

@@ -31,6 +31,7 @@ from couchloop.settings.options import (
     OPTIONS,
     SECRET_NAMES,
     OptionValue,
+    doubtful_seconds,
     doubtful_unit,
     parse_options,
 )
@@ -188,6 +189,9 @@ def make_settings(
         settings = memcached.of_plain_servers(settings, options, is_login_given=is_login_given)
     if timeout is not None:
         settings = replace(settings, operation_timeout=exact_seconds(timeout))
+        if doubt := doubtful_seconds("timeout", timeout):
+            doubted = Notice(doubt, once=True, level="warning")
+            settings = replace(settings, notices=(*settings.notices, doubted))
     return settings
 
 
@@ -281,6 +285,32 @@ def hidden(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return dict(arguments)
 
 
+_LEAVE_OUT: Final = "leave the port out"
+_FOR_TLS: Final = "names a port for TLS under couchbase://: write couchbases://, without a port"
+_OF_DATA: Final = (
+    "names a data port, and http:// begins at web ports: write couchbase:// or couchbases://"
+)
+_MISTAKEN: Final[Mapping[tuple[int, str], str]] = {
+    (DATA_PORT, str(WEB_PORT)): (
+        f"was taken for the data port {DATA_PORT}, as in SDK 2.5: {_LEAVE_OUT}, or write "
+        f":{WEB_PORT}=http to begin at the web port"
+    ),
+    (DATA_PORT, str(WEB_PORT_TLS)): _FOR_TLS,
+    (DATA_PORT, str(DATA_PORT_TLS)): _FOR_TLS,
+    (DATA_PORT_TLS, str(WEB_PORT_TLS)): (
+        f"names a web port, and couchbases:// begins at data ports ({DATA_PORT_TLS}): "
+        f"{_LEAVE_OUT}, or write :{WEB_PORT_TLS}=https"
+    ),
+    (DATA_PORT_TLS, str(WEB_PORT)): (f"names a port without TLS under couchbases://: {_LEAVE_OUT}"),
+    (DATA_PORT_TLS, str(DATA_PORT)): (
+        f"names a port without TLS under couchbases://: {_LEAVE_OUT}"
+    ),
+    (WEB_PORT, str(DATA_PORT)): _OF_DATA,
+    (WEB_PORT, str(DATA_PORT_TLS)): _OF_DATA,
+}
+"""What to say where the usual port of something else stands under a scheme, by its usual port."""
+
+
 def _read_as(connection_string: ConnectionString) -> str:
     """Return how a port, or none, was read, if that is often another than was meant."""
     if not connection_string.scheme:
@@ -288,14 +318,12 @@ def _read_as(connection_string: ConnectionString) -> str:
             "the connection string has no scheme, which means http:// and web ports (8091): write "
             "couchbase:// for data ports (11210)"
         )
-    data_port = connection_string.implicit_port
-    taken = [host for host in map(str, connection_string.hosts) if host.endswith(f":{WEB_PORT}")]
-    if not taken or data_port != DATA_PORT:
-        return ""
-    return (
-        f"{taken[0]} was taken for the data port {data_port}, as in SDK 2.5: leave the port out, "
-        f"or write :{WEB_PORT}=http to begin at the web port"
-    )
+    first = connection_string.implicit_port
+    for host in map(str, connection_string.hosts):
+        port = host.rpartition(":")[2]
+        if meant := _MISTAKEN.get((first, port)):
+            return f"{host} {meant}"
+    return ""
 
 
 def _remarks(connection_string: ConnectionString, options: dict[str, Any]) -> Iterator[Notice]:
@@ -319,7 +347,7 @@ def _remarks(connection_string: ConnectionString, options: dict[str, Any]) -> It
             what = f"retry_policy={policy} has no effect"
             yield Notice(f"{what}: operations always follow documents that move", once=True)
     if "compression" in options and not snappy.available():
-        what = "the package cramjam is not installed (couchloop[snappy])"
+        what = "the package cramjam is missing (pip install 'couchloop[snappy]')"
         yield Notice(f"the option compression has no effect: {what}", once=True)
 
 

@@ -18,7 +18,7 @@ from couchloop.exceptions import (
 from couchloop.records import record
 from couchloop.safety.secret import sealed
 from couchloop.settings.connection_string import parse_query
-from couchloop.settings.options import OptionValue, find_option, parse_bool
+from couchloop.settings.options import OptionValue, doubtful_unit, find_option, parse_bool
 from couchloop.settings.values import MINIMUM_TLS, Notice, Tls
 
 _OPTIONS: Final = "LCB_OPTIONS"
@@ -178,6 +178,9 @@ def _options(text: str, deciding: list[str], notices: list[Notice]) -> dict[str,
                 notices.append(Notice(what, once=True))
                 continue
             values[option.name] = option.parse(value, name)
+            if doubt := doubtful_unit(name, value):
+                what = f"{_OPTIONS}: {doubt}"
+                notices.append(Notice(what, once=True, level="warning"))
         except InvalidOptionError as error:
             raise BadEnvironmentError(f"{_OPTIONS}: {error.message}") from None
         shown.append(name if option.secret else f"{name}={value}")

@@ -104,7 +104,7 @@ def _wire(options: dict[str, Any]) -> Wire:
     if wire.compression == "force":
         if not snappy.available():
             raise FeatureNotAvailableError(
-                "compression=force needs the package cramjam: install couchloop[snappy]"
+                "compression=force needs the package cramjam: pip install 'couchloop[snappy]'"
             )
         wire = replace(wire, compress_ratio=1.0)
         if "compression_min_size" not in options:

@@ -1009,6 +1009,19 @@ def doubtful_unit(name: str, text: str) -> str:
     )
 
 
+def doubtful_seconds(name: str, value: object) -> str:
+    """Return likewise what to write if *value*, seconds that a program gives, may be milliseconds.
+
+    So is a whole number alone: who writes 2500.0 means seconds.
+    """
+    if not isinstance(value, int) or value < _VERY_LONG:
+        return ""
+    return (
+        f"{name}={value} is {value} seconds, as in SDK 2.5: write {name}={value / 1000:g} if they "
+        f"are milliseconds, or {name}={value}.0 to read no more of this"
+    )
+
+
 @sealed
 def parse_options(pairs: Iterable[tuple[str, str]]) -> dict[str, OptionValue]:
     """Return what the (name, text) pairs mean, by canonical name; of repeated ones the last counts.

@@ -156,8 +156,12 @@ def test_out_of_time_while_it_is_looked_for() -> None:
     w.unanswering.add(DATA)
     procedure = w.submit(http_request(w.defaults, NODES, timeout=0.5))
     w.advance(1.0)
-    with pytest.raises(UnambiguousTimeoutError, match="could be asked in time"):
+    with pytest.raises(UnambiguousTimeoutError, match="could be asked in time") as caught:
         procedure.result()
+    text = str(caught.value)
+    assert "the node has not accepted so far: a firewall may drop" in text
+    assert "couchloop doctor" in text
+    assert f"node {DATA}" in text
 
 
 def test_closed() -> None:

@@ -249,6 +249,31 @@ def test_doubtful_seconds(options: str, doubted: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "doubted"), [(2500, True), (1000, True), (2500.0, False), (999, False), (2.5, False)]
+)
+def test_doubtful_numbers(value: float, *, doubted: bool) -> None:
+    """So many whole seconds as an argument are a warning, too; who writes 2500.0 means them."""
+    settings = make_settings("couchbase://h/b", authenticator=WHO, timeout=value)
+    notices = [notice for notice in settings.notices if notice.level == "warning"]
+    assert settings.operation_timeout == value
+    assert [notice.text.partition(":")[0] for notice in notices] == [
+        f"timeout={value} is {value} seconds, as in SDK 2.5"
+    ] * doubted
+    assert all(f"write timeout={value / 1000:g} if" in notice.text for notice in notices)
+
+
+def test_doubtful_environment() -> None:
+    """Times that the environment sets are looked at as those of the connection string are."""
+    given = {"LCB_OPTIONS": "operation_timeout=2500&kv_durable_timeout=10"}
+    settings = make_settings("couchbase://h/b", authenticator=WHO, environment=given)
+    warnings = [notice for notice in settings.notices if notice.level == "warning"]
+    assert [notice.text.partition(" is ")[0] for notice in warnings] == [
+        "LCB_OPTIONS: operation_timeout=2500",
+        "LCB_OPTIONS: kv_durable_timeout=10",
+    ]
+
+
+@pytest.mark.parametrize(
     ("string", "said"),
     [
         ("10.0.0.1", "has no scheme, which means http:// and web ports (8091)"),
@@ -257,7 +282,14 @@ def test_doubtful_seconds(options: str, doubted: str) -> None:
         ("couchbase://a,[::1]:8091", "[::1]:8091 was taken for the data port 11210"),
         ("couchbase://10.0.0.1:8091=http", ""),
         ("couchbase://10.0.0.1:11210", ""),
-        ("couchbases://10.0.0.1:8091", ""),
+        ("couchbases://10.0.0.1:8091", "8091 names a port without TLS under couchbases://"),
+        ("couchbases://10.0.0.1:11210", "11210 names a port without TLS under couchbases://"),
+        ("couchbases://10.0.0.1:18091", "write :18091=https"),
+        ("couchbases://10.0.0.1:18091=https", ""),
+        ("couchbases://10.0.0.1:11207", ""),
+        ("couchbase://10.0.0.1:11207", "write couchbases://, without a port"),
+        ("couchbase://10.0.0.1:18091", "write couchbases://, without a port"),
+        ("http://10.0.0.1:11210", "names a data port, and http:// begins at web ports"),
         ("http://10.0.0.1:8091", ""),
     ],
 )

@@ -44,6 +44,7 @@ from couchloop.session.route_table import RouteTable
 from couchloop.session.shared import Shared
 from couchloop.session.standstill import blame, blocked_for
 from couchloop.session.timers import Timer
+from couchloop.session.unanswered import not_ready, not_told
 from couchloop.settings.values import DEFAULT_NETWORK, HTTP, Address, distinct
 from couchloop.topology.configuration import ClusterConfig, parse_config
 from couchloop.topology.networks import NetworkChoice, data_networks, select_network
@@ -385,6 +386,16 @@ class Bootstrap:
             self._source.open(self.web_seed, now)
         else:
             self._give_up(now)
+
+    def unanswered(self) -> CouchbaseError | None:
+        """See `Search`."""
+        if self._lookup is not None:
+            return self._no_record("it has not been found so far")
+        if self.connection is not None:
+            return not_ready(self.connection)
+        if self.web_seed is not None:
+            return not_told(self.web_seed, accepted=self._source.is_connected)
+        return None
 
     def _took_too_long(self, now: float) -> None:
         connection = self.connection

@@ -412,7 +412,7 @@ class Services:
         timers.wakeup = min(timers.wakeup, following)
         for call in expired:
             if isinstance(call, ServiceCall) and call in self._calls:
-                error = out_of_time(call)
+                error = out_of_time(call, self._shared if call in self._homeless else None)
                 excuse = timers.excuse(call.deadline - call.timeout, now, call.timeout)
                 self.pools.withdraw(call)
                 self._fail(call, blame(error, excuse))
@@ -472,8 +472,11 @@ def _final(call: ServiceCall, error: CouchbaseError) -> CouchbaseError:
     return final
 
 
-def out_of_time(call: ServiceCall) -> CouchbaseError:
-    """Return why *call* is not answered, whose time is up."""
+def out_of_time(call: ServiceCall, finds: Shared | None = None) -> CouchbaseError:
+    """Return why *call* is not answered, whose time is up.
+
+    *finds* is what is to find out where services are, if *call* waits for that.
+    """
     channel = call.channel
     service = call.asked.service.name.lower()
     context = ErrorContext(timeout=call.timeout, attempts=call.attempts, reasons=call.reasons)
@@ -485,7 +488,12 @@ def out_of_time(call: ServiceCall) -> CouchbaseError:
             text = f"the answer of the {service} service was not complete in time"
         elif channel.timer is not None:
             text = f"no connection to the {service} service could be made in time"
+    obstacle: BaseException | None = call.obstacle
+    if finds is not None and isinstance(met := finds.obstacle(), CouchbaseError):
+        obstacle = own_copy(met)
+        text = f"{text}: {met.message.rstrip('.')}"
+        context.node = None if met.context is None else met.context.node
     kind = AmbiguousTimeoutError if call.is_unknown else UnambiguousTimeoutError
     error = kind(text, context=context)
-    caused(error, call.obstacle)
+    caused(error, obstacle)
     return error
