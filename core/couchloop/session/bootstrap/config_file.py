@@ -25,6 +25,7 @@ from couchloop.session.events import LoadConfig, LogRecord, StoreConfig
 from couchloop.session.route_table import RouteTable
 from couchloop.session.shared import Shared, nobody
 from couchloop.session.timers import Timer
+from couchloop.session.unanswered import not_ready
 from couchloop.settings.values import FILE_ONLY, Address, Settings
 from couchloop.topology.configuration import ClusterConfig, parse_config
 from couchloop.topology.networks import NetworkChoice, select_network
@@ -99,6 +100,13 @@ class ConfigFileBootstrap:
     def attempts(self) -> list[tuple[str, BaseException]]:
         """What happened at the nodes that are being tried, as ("host:port", error)."""
         return [(str(address), error) for address, error in self._tried]
+
+    def unanswered(self) -> CouchbaseError | None:
+        """See `couchloop.session.shared.Search`: of the first of the file's nodes."""
+        for endpoint in self._table.endpoints.values():
+            if endpoint.connection is not None:
+                return not_ready(endpoint.connection)
+        return None
 
     @property
     def _settings(self) -> Settings:

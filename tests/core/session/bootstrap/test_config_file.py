@@ -331,6 +331,15 @@ class TestStale:
         assert op.error.context is not None
         assert {address for address, _ in op.error.context.seeds} == {str(first)}
 
+    def test_operations_tell_what_is_not_answered(self) -> None:
+        """Where nothing was met yet, what the file's nodes have not done so far."""
+        w = warm(seeds=(DEAD,))
+        w.unanswering.update(w.nodes)
+        w.session.start(w.now)
+        op = w.submit(ops.get(w.defaults, "key", timeout=1.0))
+        w.advance(1.1)
+        assert "the bucket was not open in time: the node has not accepted so far" in str(op.error)
+
     def test_time_for_all(self) -> None:
         """The time for all runs from the start, whatever the file's nodes have cost."""
         w = warm(seeds=(DEAD,), config_node_timeout=4.0)
