@@ -1,9 +1,11 @@
-"""The official Python SDK asking the embedded analytics service, each call in its own process."""
+"""The official SDKs asking the embedded analytics service; Python's in a process for each call."""
 
 from __future__ import annotations
 
 import json
 from typing import Final
+
+import pytest
 
 from tests.interop.official import CLIENTS, Outcomes, environment, run
 from tests.interop.served import served
@@ -109,3 +111,86 @@ def test_python() -> None:
         program = [str(peers.python_sdk()), str(CLIENTS / "analytics.py")]
         found = run([*program, line["connection_string"], *names], environment())
     assert found == EXPECTED, json.dumps(found, indent=1)
+
+
+DONE: Final = ("ok", "done")
+ENDS: Final[Outcomes] = {
+    "no dataset": ("error", "DatasetNotFoundError"),
+    "no dataverse": ("error", "DataverseNotFoundError"),
+    "no link": ("error", "LinkNotFoundError"),
+    "refused": ("error", "CompilationFailureError"),
+}
+NODE: Final[Outcomes] = {
+    "create a dataverse": DONE,
+    "create it again": ("error", "DataverseExistsError"),
+    "create it leniently": DONE,
+    "create another": DONE,
+    "create a dataset": DONE,
+    "create it again, the dataset": ("error", "DatasetExistsError"),
+    "create one with a condition": DONE,
+    "in no dataverse": ("error", "InternalServerFailureError"),
+    "all datasets": (
+        "ok",
+        [
+            ["Default", "all", "Local", "default"],
+            ["travel/inventory", "few", "Local", "default"],
+        ],
+    ),
+    "create an index": DONE,
+    "create it again, the index": ("error", "IndexExistsError"),
+    "create one elsewhere": DONE,
+    "of no dataset": ENDS["no dataset"],
+    "all indexes": ("ok", [list(each) for each in INDEXES]),
+    "connect": DONE,
+    "connect none": ENDS["no link"],
+    "pending mutations": ("ok", {"stats": {"Default.all": 0, "travel/inventory.few": 0}}),
+    "disconnect": DONE,
+    "create a link": DONE,
+    "create it again, the link": ("error", "LinkExistsError"),
+    "replace it": DONE,
+    "encrypt it": ("error", "InvalidArgumentError"),
+    "create a link to S3": DONE,
+    "replace that": DONE,
+    "create a link to Azure": DONE,
+    "create one in no dataverse": ENDS["no dataverse"],
+    "all links": (
+        "ok",
+        [
+            ["plain", "azure", "ada", ""],
+            ["plain", "s3", "us", ""],
+            ["travel/inventory", "remote", "127.0.0.1:8091", ""],
+        ],
+    ),
+    "the encryption": ("ok", "half"),
+    "links of a type": ("ok", ["s3"]),
+    "drop a link": DONE,
+    "drop it again": ENDS["no link"],
+    "replace none": ENDS["no link"],
+    "positional": ("ok", [2, 3]),
+    "named": ("ok", [2, 3]),
+    "options": ("ok", [[2, 3], "mine", "success", 2, []]),
+    "in a scope": ("ok", [2]),
+    "syntax": ENDS["refused"],
+    "no dataset": ENDS["no dataset"],
+    "a change by what is read only": ENDS["refused"],
+    "a change of documents": ENDS["refused"],
+    "drop an index": DONE,
+    "drop it again, the index": ("error", "IndexNotFoundError"),
+    "drop a dataset": DONE,
+    "drop it again, the dataset": ENDS["no dataset"],
+    "drop it leniently": DONE,
+    "drop a dataverse": DONE,
+    "drop it again, the dataverse": ENDS["no dataverse"],
+}
+
+
+@pytest.mark.skipif(peers.node_program() is None, reason="Node.js and npm are not installed")
+def test_node() -> None:
+    """The same by the official Node.js SDK."""
+    folder = peers.node_sdk()
+    assert folder is not None
+    paths = environment(NODE_PATH=str(folder / "node_modules"))
+    with served(*PROGRAM) as line:
+        command = ["node", str(CLIENTS / "analytics.js"), line["connection_string"]]
+        found = run(command, paths)
+    assert found == NODE, json.dumps(found, indent=1)

@@ -19,7 +19,13 @@ from couchloop.management.analytics_links import AnalyticsLink, S3ExternalAnalyt
 from couchloop.retries import FailFast
 from txcouchbase.bucket import Bucket
 from txcouchbase.cluster import Cluster
-from txcouchbase.rows import AnalyticsRequest
+from txcouchbase.rows import (
+    AnalyticsRequest,
+    DeferredAnalyticsRequest,
+    N1QLRequest,
+    SearchRequest,
+    View,
+)
 
 
 @dataclass
@@ -67,3 +73,19 @@ def manager(cluster: Cluster) -> None:
     manager.replace_link(link)
     manager.drop_link("l", "v")
     assert_type(manager.get_links(dataverse_name="v"), Deferred[list[AnalyticsLink]])
+
+
+def by_hand(bucket: Bucket) -> None:
+    """SDK 2.5's constructors; what rows are is said where the request is kept."""
+    query = DeferredAnalyticsQuery("SELECT 1")
+    at_once: AnalyticsRequest[Part] = AnalyticsRequest("SELECT 1", None, bucket)
+    later: DeferredAnalyticsRequest[Any] = DeferredAnalyticsRequest(query, "host", bucket, 5.0)
+    rows: N1QLRequest[Any] = N1QLRequest("SELECT 1", bucket, meta_lookahead=False)
+    hits: SearchRequest[Any] = SearchRequest({"indexName": "i", "query": {}}, bucket)
+    view: View[Any] = View(bucket, "d", "v", limit=5)
+    assert_type(at_once.is_ready, bool)
+    assert_type(later.is_ready, bool)
+    assert_type(rows.raw.http_status, int)
+    assert_type(hits.raw.value, dict[str, Any])
+    assert_type(view.design, str)
+    DeferredAnalyticsRequest("SELECT 1", None, bucket)  # type: ignore[arg-type]
