@@ -19,11 +19,12 @@ from __future__ import annotations
 
 import re
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from couchloop.later import pattern
+from couchloop.records import record
 from couchloop.safety.printable import general, printable
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ if __doc__ is None:
     _WITHOUT_DOCSTRINGS = SENTENCES
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class ErrorContext:
     """Where and how an operation failed (RFC 0058); what is unknown or does not apply stays unset.
 
@@ -81,6 +82,43 @@ class ErrorContext:
     server_ref: str | None = None
     server_context: str | None = None
     seeds: tuple[tuple[str, BaseException], ...] = ()
+
+    # Written out: a miss has one, and may be as frequent as a hit.
+    def __init__(
+        self,
+        operation: str | None = None,
+        key: str | bytes | None = None,
+        bucket: str | None = None,
+        scope: str | None = None,
+        collection: str | None = None,
+        node: str | None = None,
+        connection_id: str | None = None,
+        opaque: int | None = None,
+        status: int | None = None,
+        status_name: str | None = None,
+        attempts: int = 0,
+        reasons: tuple[str, ...] = (),
+        timeout: float | None = None,
+        server_ref: str | None = None,
+        server_context: str | None = None,
+        seeds: tuple[tuple[str, BaseException], ...] = (),
+    ) -> None:
+        self.operation = operation
+        self.key = key
+        self.bucket = bucket
+        self.scope = scope
+        self.collection = collection
+        self.node = node
+        self.connection_id = connection_id
+        self.opaque = opaque
+        self.status = status
+        self.status_name = status_name
+        self.attempts = attempts
+        self.reasons = reasons
+        self.timeout = timeout
+        self.server_ref = server_ref
+        self.server_context = server_context
+        self.seeds = seeds
 
 
 class CouchbaseError(Exception):

@@ -1,4 +1,4 @@
-"""Frozen dataclasses that take little time to define: for values that are seldom made.
+"""Dataclasses that take little time to define: for values that are seldom made.
 
 `dataclasses` writes the source of some ten methods for each class, and has it compiled: that was a
 third of what it took to import us. Here these methods stand once, and look at the fields; to make
@@ -18,18 +18,30 @@ if TYPE_CHECKING:
     from dataclasses import dataclass as record
 else:
 
-    def record(*, frozen: bool, slots: bool, kw_only: bool = False) -> Any:
-        """Make a dataclass of a class: its instances are always frozen, and have slots."""
-        assert frozen
+    def record(
+        *, slots: bool, frozen: bool = False, kw_only: bool = False, weakref_slot: bool = False
+    ) -> Any:
+        """Make a dataclass of a class: its instances have slots.
+
+        A method that the class has by itself is left to it, as a constructor of what is made often.
+        """
         assert slots
+        methods = _METHODS if frozen else _OF_MUTABLE
 
         def made(cls: type) -> type:
-            for name, method in _METHODS.items():
+            for name, method in methods.items():
                 if name not in vars(cls):
                     setattr(cls, name, method)
             if not hasattr(cls, "__post_init__"):
                 cls.__post_init__ = _post_init
-            cls = _dataclass(init=False, repr=False, eq=False, slots=True, kw_only=kw_only)(cls)
+            cls = _dataclass(
+                init=False,
+                repr=False,
+                eq=False,
+                slots=True,
+                kw_only=kw_only,
+                weakref_slot=weakref_slot,
+            )(cls)
             fields = cls.__dataclass_fields__
             cls._fields = tuple(fields)
             cls._positional = () if kw_only else cls._fields
@@ -127,4 +139,10 @@ _METHODS = {
     "__delattr__": _delattr,
     "__getstate__": _getstate,
     "__setstate__": _setstate,
+}
+_OF_MUTABLE = {
+    "__init__": _init,
+    "__eq__": _eq,
+    "__hash__": None,
+    "__repr__": _repr,
 }

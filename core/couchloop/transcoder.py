@@ -11,6 +11,9 @@ import json
 import marshal
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 from couchloop.arguments.exact import exact_bytes, exact_integer
@@ -20,14 +23,19 @@ from couchloop.exceptions import (
     InvalidSettingError,
     ValueFormatError,
 )
-from couchloop.later import Module
+from couchloop.later import Module, import_now
 from couchloop.safety.printable import general, printable, sound
 from couchloop.typed import encode_record, is_record, plain
 
 if TYPE_CHECKING:
     import pickle
+
+    import msgspec
+    import orjson
 else:
     pickle = Module("pickle", globals())
+    msgspec = Module("msgspec", globals()) if find_spec("msgspec") else None
+    orjson = Module("orjson", globals()) if find_spec("orjson") else None
 
 __all__ = [
     "FMT_AUTO", "FMT_BYTES", "FMT_JSON", "FMT_PICKLE", "FMT_UTF8", "JSONTranscoder",
@@ -54,12 +62,9 @@ _LEGACY: Final = {0: FMT_JSON, 1: FMT_PICKLE, 2: FMT_BYTES, 4: FMT_UTF8}
 """Flags of clients older than RFC 0020, whose upper byte is 0."""
 
 _NAMES: Final = {
-    FMT_JSON: "FMT_JSON",
-    FMT_PICKLE: "FMT_PICKLE",
-    FMT_BYTES: "FMT_BYTES",
-    FMT_UTF8: "FMT_UTF8",
-    FMT_AUTO: "FMT_AUTO",
-}
+    FMT_JSON: "FMT_JSON", FMT_PICKLE: "FMT_PICKLE", FMT_BYTES: "FMT_BYTES",
+    FMT_UTF8: "FMT_UTF8", FMT_AUTO: "FMT_AUTO",
+}  # fmt: skip
 
 _AS_BYTES: Final = "no_format=True gives its bytes; FMT_BYTES is the format for such values"
 
@@ -76,11 +81,8 @@ _Encode = Callable[[object], str]
 
 def _encoders(default: Callable[[object], object] | None) -> tuple[_Encode, _Encode]:
     """Return what writes characters as they are, and in ASCII; *default*: what `json` cannot."""
-    compact = json.JSONEncoder(
-        ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=default
-    )
-    in_ascii = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=default)
-    return compact.encode, in_ascii.encode
+    make = partial(json.JSONEncoder, separators=(",", ":"), allow_nan=False, default=default)
+    return make(ensure_ascii=False).encode, make().encode
 
 
 _RECORDS_TOO: Final = _encoders(plain)
@@ -96,11 +98,9 @@ def _plain_encode(value: object, encoders: tuple[_Encode, _Encode] = _RECORDS_TO
         except UnicodeEncodeError:  # a lone surrogate, which UTF-8 has no bytes for
             return in_ascii(value).encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise ValueFormatError(
-            f"The value cannot be written as JSON: {_reason(error)}; bytes are FMT_BYTES, text can "
-            "be FMT_UTF8, and other objects want a transcoder of your own",
-            inner_cause=error,
-        ) from error
+        said = f"The value cannot be written as JSON: {_reason(error)}; bytes are FMT_BYTES, text "
+        said += "can be FMT_UTF8, and other objects want a transcoder of your own"
+        raise ValueFormatError(said, inner_cause=error) from error
     except CouchbaseError:
         raise
     except Exception as error:
@@ -132,16 +132,29 @@ def _reason(error: Exception) -> str:
 
 JSON_ERRORS: tuple[type[Exception], ...] = (ValueError, RecursionError)
 """What reading and writing JSON raise: what msgspec does is no ValueError in version 0.20."""
-try_decode_json: Callable[[Buffer], Value] = _plain_decode
+
+
+def load() -> None:
+    """Load msgspec and orjson, as opening a Bucket does: a tenth of what importing us took."""
+    global JSON_ERRORS, try_decode_json  # noqa: PLW0603 - what reads is chosen once
+    for module in filter(None, (orjson, msgspec)):
+        with suppress(ImportError):
+            import_now(module)
+    if try_decode_json is _decode_first:
+        try_decode_json = _plain_decode
+        with suppress(ImportError):
+            JSON_ERRORS = (ValueError, RecursionError, msgspec.MsgspecError)
+            try_decode_json = msgspec.json.Decoder().decode
+
+
+def _decode_first(data: Buffer) -> Value:
+    load()
+    return try_decode_json(data)
+
+
+try_decode_json: Callable[[Buffer], Value] = _plain_decode if msgspec is None else _decode_first
 """Reads almost any JSON; whatever it fails on is for `decode_json` to read, or to refuse.
 msgspec fails on lone surrogates, 1e400, a byte order mark, and never reads what `json` does not."""
-try:
-    import msgspec
-except ImportError:
-    pass
-else:
-    JSON_ERRORS = (*JSON_ERRORS, msgspec.MsgspecError)
-    try_decode_json = msgspec.json.Decoder().decode
 
 
 def _record_encode(value: object) -> bytes:
@@ -151,8 +164,7 @@ def _record_encode(value: object) -> bytes:
             data = encode_record(value)
         except Exception:  # noqa: BLE001 - the other one says why
             return _plain_encode(value)
-        if b"null" not in data:
-            # What is null there may be NaN here.
+        if b"null" not in data:  # What is null there may be NaN here.
             return data
     return _plain_encode(value)
 
@@ -166,32 +178,27 @@ def _encode_no_record(value: Value) -> bytes:
     return encode_json(value)
 
 
-encode_json: Callable[[object], bytes] = _plain_encode
+def _fast_encode(value: Value) -> bytes:
+    try:
+        # orjson writes enums, UUIDs and dates, which `json` refuses. marshal is the fastest
+        # walk that tells: it takes the built-in types themselves, no subclasses, no others.
+        types = marshal.dumps(value)
+        data = orjson.dumps(value)
+    except (TypeError, ValueError, RecursionError):
+        return _record_encode(value)
+    except ImportError:  # It is there, but broken.
+        return _plain_encode(value)
+    # orjson writes NaN and Infinity as null; in marshal's form their last byte is 0x7f or 0xff.
+    # `in` would make an exception first, of the bytes as a number: 2,000 instructions.
+    if (types.find(0x7F) >= 0 or types.find(0xFF) >= 0) and data.find(b"null") >= 0:
+        return _plain_encode(value)
+    return data
+
+
+encode_json: Callable[[object], bytes] = _plain_encode if orjson is None else _fast_encode
 """Write a value as compact JSON in UTF-8; raises `ValueFormatError` for what JSON cannot say.
 
 Where there is a compiled twin it puts a quicker one before this (`couchloop.hot.operation`)."""
-
-try:
-    import orjson
-except ImportError:
-    pass
-else:
-
-    def _fast_encode(value: Value) -> bytes:
-        try:
-            # orjson writes enums, UUIDs and dates, which `json` refuses. marshal is the fastest
-            # walk that tells: it takes the built-in types themselves, no subclasses, no others.
-            types = marshal.dumps(value)
-            data = orjson.dumps(value)
-        except (TypeError, ValueError, RecursionError):
-            return _record_encode(value)
-        # orjson writes NaN and Infinity as null; in marshal's form their last byte is 0x7f or 0xff.
-        # `in` would make an exception first, of the bytes as a number: 2,000 instructions.
-        if (types.find(0x7F) >= 0 or types.find(0xFF) >= 0) and data.find(b"null") >= 0:
-            return _plain_encode(value)
-        return data
-
-    encode_json = _fast_encode
 
 
 def decode_json(data: Buffer) -> Value:
@@ -257,9 +264,8 @@ class Transcoder:
                 # Not the method of a subclass: a key's bytes are those that others see.
                 return str.encode(key)
         except UnicodeEncodeError as error:
-            raise InvalidKeyError(
-                f"The key is not valid Unicode text: {error.reason}", key=key, inner_cause=error
-            ) from error
+            said = f"The key is not valid Unicode text: {error.reason}"
+            raise InvalidKeyError(said, key=key, inner_cause=error) from error
         if isinstance(key, bytes):
             return key
         raise InvalidKeyError(f"A key is str or bytes, not {type(key).__name__}")
@@ -399,11 +405,9 @@ class Transcoder:
         try:
             return exact_bytes((self.pickle_encode or pickle.dumps)(value))
         except Exception as error:
-            raise ValueFormatError(
-                f"The value cannot be pickled ({type(error).__name__}): use another format than "
-                "FMT_PICKLE, as FMT_JSON or FMT_BYTES",
-                inner_cause=error,
-            ) from error
+            said = f"The value cannot be pickled ({type(error).__name__}): use another format than "
+            said += "FMT_PICKLE, as FMT_JSON or FMT_BYTES"
+            raise ValueFormatError(said, inner_cause=error) from error
 
     def _decode_pickle(self, value: Buffer) -> Value:
         if not self.allow_pickle:
@@ -414,11 +418,8 @@ class Transcoder:
         try:
             return (self.pickle_decode or pickle.loads)(bytes(value))
         except Exception as error:
-            raise ValueFormatError(
-                f"The value is flagged as a pickle, but is none ({type(error).__name__}); "
-                f"{_AS_BYTES}",
-                inner_cause=error,
-            ) from error
+            said = f"The value is flagged as a pickle, but is none ({type(error).__name__})"
+            raise ValueFormatError(f"{said}; {_AS_BYTES}", inner_cause=error) from error
 
 
 def _by_user(error: Exception, what: str, wanted: str) -> ValueFormatError:
@@ -539,8 +540,7 @@ def _expect(flags: int, wanted: int, transcoder: Transcoder) -> None:
     if found != wanted:
         raise ValueFormatError(
             f"{type(transcoder).__name__} reads {_NAMES[wanted]} only, and the value is "
-            f"{name_of(found)}: "
-            "another transcoder can be given for one call"
+            f"{name_of(found)}: another transcoder can be given for one call"
         )
 
 

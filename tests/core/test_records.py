@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import weakref
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, dataclass, field, fields, is_dataclass, replace
 from typing import Any
@@ -72,6 +73,25 @@ class Nothing:
     """No field at all."""
 
 
+@record(slots=True, weakref_slot=True)
+class Changing:
+    """One that is not frozen."""
+
+    x: int
+    names: list[str] = field(default_factory=list)
+
+
+@record(slots=True)
+class Heir(Changing):
+    """One with a field more, and a constructor of its own."""
+
+    y: int = 0
+
+    def __init__(self, x: int, names: list[str] | None = None, y: int = 0) -> None:
+        Changing.__init__(self, x, names or ["none"])
+        self.y = y
+
+
 def outcome(make: Callable[..., Any], given: list[Any], named: dict[str, Any]) -> Any:
     """Give the fields of what is made; TypeError: nothing is."""
     try:
@@ -114,6 +134,24 @@ def test_frozen() -> None:
         del point.x
     assert not hasattr(point, "__dict__")
     assert point.names is not Point(1).names
+
+
+def test_mutable() -> None:
+    """Its fields can be set, it has no hash, and its own constructor is left to a class."""
+    made = Changing(1)
+    made.x = 2
+    assert made == Changing(2, []) != Changing(1)
+    assert repr(made) == "Changing(x=2, names=[])"
+    assert weakref.ref(made)() is made
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(made)
+    with pytest.raises(AttributeError):
+        made.other = 1  # type: ignore[attr-defined]
+    heir = Heir(1, y=3)
+    assert (heir.names, heir.y, heir == Heir(1), heir == made) == (["none"], 3, False, False)
+    assert replace(heir, y=4) == Heir(1, ["none"], 4)
+    for other in (copy.copy(heir), copy.deepcopy(heir), pickle.loads(pickle.dumps(heir))):  # noqa: S301
+        assert other == heir
 
 
 def test_heirs_and_checks() -> None:

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from couchloop import transcoder
 from couchloop.exceptions import ArgumentError, ValueFormatError
+from couchloop.later import Module
 from couchloop.transcoder import (
     FMT_AUTO,
     FMT_BYTES,
@@ -188,24 +189,64 @@ def outcome(function: Value, *args: Value) -> Value:
         return type(error), error.message
 
 
+def fresh_module() -> Any:
+    """Return the module as one that nothing was loaded for."""
+    spec = importlib.util.find_spec("couchloop.transcoder")
+    assert spec
+    assert spec.loader
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made
+
+
+class TestLoading:
+    """What reads and writes quickly is loaded by a Bucket that opens, or with the first value."""
+
+    def test_the_first_value(self) -> None:
+        """It is read and written as all others."""
+        for document in (b'{"a":[1]}', b"NaN", b'"\\ud800"'):
+            fresh, loaded = fresh_module(), fresh_module()
+            loaded.load()
+            assert repr(fresh.decode_json(document)) == repr(loaded.decode_json(document))
+            assert fresh.try_decode_json is not fresh._decode_first
+        with pytest.raises(ValueFormatError, match="not valid JSON"):
+            fresh_module().Transcoder().decode_value(b"{", FMT_JSON)
+        assert fresh_module().encode_json({"a": [1]}) == b'{"a":[1]}'
+
+    def test_installed_and_broken(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The standard library takes their place, as where they are missing."""
+        fresh = fresh_module()
+        if isinstance(fresh.msgspec, Module) and isinstance(fresh.orjson, Module):
+
+            def fail(name: str) -> None:
+                raise ImportError(name)
+
+            monkeypatch.setattr("couchloop.later.import_module", fail)
+            assert fresh.decode_json(b'{"a":1e400}') == {"a": math.inf}
+            assert fresh.try_decode_json is fresh._plain_decode
+            assert fresh.encode_json({"a": "é"}) == '{"a":"é"}'.encode()
+
+
 class TestJsonAgrees:
     """The fast paths are there, and nobody can tell them from the standard library's."""
 
     def test_fast_paths_are_in_use(self) -> None:
         """These tests compare two paths, not one with itself."""
+        transcoder.load()
         assert encode_json is not transcoder._plain_encode
-        assert transcoder.try_decode_json is not transcoder._plain_decode
+        assert transcoder.try_decode_json not in {
+            transcoder._plain_decode,
+            transcoder._decode_first,
+        }
 
     def test_without_the_extra(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without msgspec and orjson the module works, with the standard library alone."""
         for name in ("msgspec", "orjson"):
             monkeypatch.setitem(sys.modules, name, None)
-        spec = importlib.util.find_spec("couchloop.transcoder")
-        assert spec
-        assert spec.loader
-        bare = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(bare)
+        bare = fresh_module()
         assert bare.encode_json is bare._plain_encode
+        bare.load()
+        assert bare.try_decode_json is bare._plain_decode
         coder = bare.Transcoder()
         assert coder.encode_value({"a": [1, "é"]}) == ('{"a":[1,"é"]}'.encode(), FMT_JSON)
         assert coder.decode_value(b'{"a":1e400}', FMT_JSON) == {"a": math.inf}
@@ -690,6 +731,7 @@ class TestKinds:
 def test_errors_of_msgspec() -> None:
     """Whatever msgspec says of JSON is handled, in versions where that is no ValueError, too."""
     msgspec = pytest.importorskip("msgspec")
+    transcoder.load()
     for name in ("DecodeError", "EncodeError", "ValidationError"):
         assert issubclass(getattr(msgspec, name), transcoder.JSON_ERRORS)
 

@@ -31,6 +31,7 @@ RARE = {
     "couchloop.views": "views",
     "difflib": "options that are misspelt",
     "h11": "HTTP",
+    "msgspec": "values as JSON: opening a Bucket loads it",
     "pickle": "FMT_PICKLE, where it is allowed",
     "tempfile": "config_cache",
 }

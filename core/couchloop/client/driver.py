@@ -13,6 +13,7 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
+from couchloop import transcoder
 from couchloop.client import derivations, notices
 from couchloop.exceptions import ClientTemporaryFailError, CouchbaseError, caused
 from couchloop.hot.batch import Batch
@@ -215,6 +216,8 @@ class Driver(ABC):
 
     def start(self) -> None:
         """Begin to open the bucket, if it is not open or being opened."""
+        # Not with the first document, whose caller would wait for it, and all others with him.
+        transcoder.load()
         for record in notices.of_settings(self.session.settings):
             self.log(record)
         self.session.start(self.now())

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import FrameType
 from typing import Any, Final, Generic, TypeVar
 from weakref import WeakKeyDictionary, ref
 
 from couchloop.exceptions import BucketAlreadyOpenError
+from couchloop.records import record
 from couchloop.settings.values import Address, Settings, one_forms
 from couchloop.topology.configuration import ClusterConfig
 
@@ -27,7 +28,7 @@ _MOST_PLACES: Final = 1000
 Identity = tuple[frozenset[Address], str]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Entry(Generic[B]):
     settings: Settings
     kind: type[B]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import field
 from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from couchloop.exceptions import ProtocolError
+from couchloop.records import record
 from couchloop.wire import Feature
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def _keep(found: dict[int, MutationToken], token: MutationToken) -> None:
         found[token.vbucket] = token
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class DurableDefaults:
     """What holds for changes where the call says nothing. A Bucket's collections share it."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Protocol, TypeVar
 
 from couchloop import transcoder
@@ -21,6 +21,7 @@ from couchloop.hot.request import Request
 from couchloop.hot.result import MultiResult, OperationResult, Result
 from couchloop.hot.service_defaults import ServiceDefaults
 from couchloop.hot.speedups import twin
+from couchloop.records import record
 from couchloop.retries import RetryStrategy, check_strategy
 from couchloop.transcoder import Transcoder
 from couchloop.wire import Datatype, snappy
@@ -65,7 +66,7 @@ def _no_clock() -> float:
     raise RuntimeError("this client was not told the time of day")
 
 
-@dataclass(slots=True, weakref_slot=True)
+@record(slots=True, weakref_slot=True)
 class Defaults:
     """What a Bucket's operations use where the call says nothing."""
 

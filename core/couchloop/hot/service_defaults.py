@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from couchloop.records import record
 
 
 class Watching:
@@ -16,7 +18,7 @@ class Watching:
         """A `couchloop.observe.requests.Requests`; None: nobody wants to know."""
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class ServiceDefaults:
     """What such requests use where the call says nothing. Times are in seconds."""
 

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
+from couchloop import transcoder
 from couchloop.http.json_value import BLANKS, GAP, SCALAR, TEXT
-from couchloop.transcoder import JSON_ERRORS, Buffer
+from couchloop.transcoder import Buffer
 
 _DEEPEST: Final = 8
 """Objects and lists in each other, for the regular expression; it grows with each level."""
@@ -28,6 +29,7 @@ _CLOSING: Final = b'}]"'
 
 split: Callable[[bytes], Iterable[Buffer]] | None = None
 """Return the values in a JSON list, as buffers of their bytes; raise JSON_ERRORS if it is none."""
+transcoder.load()
 try:
     import msgspec
 except ImportError:
@@ -81,7 +83,7 @@ def whole_answer(
         rows: list[Any] | None = None
         if listed is not None and listed != b"null":
             rows = list(map(bytes, split(listed))) if read is None else read(listed)
-    except JSON_ERRORS:
+    except transcoder.JSON_ERRORS:
         return None
     # A member that is there twice is a fault. With an escape, a name has many forms.
     rest = data.replace(listed, b"", 1) if listed else data
@@ -150,12 +152,12 @@ class WholeRows:
             if self.read is not None and _is_shallow(listed):
                 try:
                     return Found(self.read(listed), end, is_after_row=True)
-                except JSON_ERRORS:
+                except transcoder.JSON_ERRORS:
                     # There may be one that only `json` can read.
                     pass
             try:
                 rows = list(map(bytes, split(listed)))
-            except JSON_ERRORS:
+            except transcoder.JSON_ERRORS:
                 pass
             else:
                 is_found = rows and self._are_flat(rows)

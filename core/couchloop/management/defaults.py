@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from couchloop.hot.operation import Defaults
+from couchloop.records import record
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class BucketDefaults(Defaults):
     """The same as for a Cluster, and the bucket that is meant."""
 
     bucket: str = ""
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class ScopeDefaults(BucketDefaults):
     """Likewise, and the scope that is meant.
 

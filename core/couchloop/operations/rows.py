@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 
+from couchloop import transcoder
 from couchloop.exceptions import (
     AnswerError,
     BrokenAnswerError,
@@ -28,7 +29,7 @@ from couchloop.http.whole_rows import try_decode_list
 from couchloop.operations.service_call import ServiceCall, Watch, pause_by
 from couchloop.operations.stream import Pull, Stream
 from couchloop.retries import RetryReason, RetryRequest
-from couchloop.transcoder import decode_json, try_decode_json
+from couchloop.transcoder import decode_json
 from couchloop.typed import decoder_of, is_about_type, misfit
 
 if TYPE_CHECKING:
@@ -499,7 +500,7 @@ def row_reader(kind: Any) -> RowReader:
     Raises what `couchloop.typed.decoder_of` raises.
     """
     if kind is None:
-        return RowReader(try_decode_json, _read, try_decode_list)
+        return RowReader(transcoder.try_decode_json, _read, try_decode_list)
     decode = decoder_of(kind)
 
     def read(data: bytes) -> Any:
