@@ -26,7 +26,8 @@ if __name__ == "__main__":
     # Run as a file: Python looks for modules in this folder alone.
     sys.path.insert(0, str(ROOT))
 
-from tools.matrix_pythons import (  # noqa: E402 - see above
+from tools.check import all_steps  # noqa: E402 - see above
+from tools.matrix_pythons import (  # noqa: E402
     CACHE,
     NAMES,
     Environment,
@@ -46,6 +47,15 @@ class Step(NamedTuple):
     needs: tuple[str, ...] = ()
     """Packages without which there is nothing to run."""
     on_twisted: bool = False
+    trial: tuple[str, ...] = ()
+    """What trial runs of the folder, and how: what pytest leaves to it."""
+
+
+def _trial(reactor: str) -> Step:
+    """Return the step for what `make test` runs by trial on *reactor*, which runs it itself."""
+    (step,) = (step for step in all_steps() if step.name == f"trial-{reactor}")
+    _, *arguments = step.command
+    return Step(step.name, "tests/txcouchbase", ("twisted",), on_twisted=True, trial=(*arguments,))
 
 
 STEPS: Final = (
@@ -55,6 +65,8 @@ STEPS: Final = (
     Step("gcouchbase", "tests/gcouchbase", ("gevent",)),
     Step("kit-twisted", "tests/conformance", ("twisted", "pytest-twisted"), on_twisted=True),
     Step("kit-gevent", "tests/conformance", ("gevent",)),
+    _trial("epoll"),
+    _trial("asyncio"),
 )
 """The adapters are two steps, and so is the kit that runs on both."""
 
@@ -68,6 +80,9 @@ _NOT_OURS: Final = "ignore:It looks like .register_random"
 _COUNT: Final = re.compile(r"(\d+) (passed|failed|errors?|skipped|xfailed)")
 _SKIP: Final = re.compile(r"^SKIPPED \[(\d+)\] (?:[^:]+:)?(?:\d+:)? ?(.*)$", re.MULTILINE)
 _FAILURE: Final = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
+_TRIAL_COUNT: Final = re.compile(r"(successes|failures|errors|skips|todos)=(\d+)")
+_TRIAL_RESULT: Final = re.compile(r"^\[(\w+)\]\n(.*?)\n\n([\w.]+)$", re.MULTILINE | re.DOTALL)
+_TRIAL_SECTION: Final = re.compile(r"^=+\n", re.MULTILINE)
 
 
 class Cell(NamedTuple):
@@ -143,6 +158,34 @@ def read(output: str, status: int) -> Cell:
     )
 
 
+def read_trial(output: str, status: int) -> Cell:
+    """Return what trial's *output* says, which ended with *status*."""
+    last = next((line for line in reversed(output.splitlines()) if _TRIAL_COUNT.search(line)), "")
+    counts = {what: int(number) for what, number in _TRIAL_COUNT.findall(last)}
+    failures: dict[str, None] = {}
+    reasons: dict[str, int] = {}
+    for section in _TRIAL_SECTION.split(output):
+        result = _TRIAL_RESULT.match(section)
+        if result is None:
+            continue
+        kind, text, test = result.groups()
+        if kind in {"FAIL", "ERROR"}:
+            failures[test] = None
+        else:
+            reasons[text] = reasons.get(text, 0) + section.count("\ntests.")
+    failed = counts.get("failures", 0) + counts.get("errors", 0)
+    # It ends with 1 for any failure, and where it could not begin.
+    ended = bool(counts) and status in {0, 1} and bool(status) == bool(failed)
+    return Cell(
+        counts.get("successes", 0),
+        failed,
+        counts.get("skips", 0) + counts.get("todos", 0),
+        "" if ended else f"trial ended with status {status}",
+        tuple(failures),
+        tuple(f"{number} x {reason}" for reason, number in reasons.items()),
+    )
+
+
 def _variables(divisor: int) -> dict[str, str]:
     # With that variable each program that a test starts would compile all of us anew.
     inherited = {
@@ -166,21 +209,24 @@ def run(step: Step, row: Row, options: Sequence[str] = (), divisor: int = BRIEF)
         # Without TLS there still is Twisted.
         if need not in row.environment.versions:
             return Cell(why=f"left out: {lacking.get(need, f'no {need}')}")
-    command = [str(row.environment.python), "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    if not step.on_twisted:
-        command += ["-p", "no:twisted", "-p", "no:pytest_twisted"]
-    command += ["-o", f"timeout={_PATIENCE}", "-W", _NOT_OURS]
+    command = [str(row.environment.python), *step.trial]
+    if not step.trial:
+        command += ["-m", "pytest", "-q", "-p", "no:cacheprovider"]
+        if not step.on_twisted:
+            command += ["-p", "no:twisted", "-p", "no:pytest_twisted"]
+        command += ["-o", f"timeout={_PATIENCE}", "-W", _NOT_OURS, *options, step.folder]
     log = CACHE / f"{row.interpreter.name}-{row.libraries}-{step.name}.txt"
     with log.open("w", encoding="utf-8") as file:
         process = subprocess.run(
-            (*command, *options, step.folder),
+            command,
             cwd=ROOT,
             env=_variables(divisor),
             stdout=file,
             stderr=subprocess.STDOUT,
             check=False,
         )
-    cell = read(log.read_text("utf-8", "replace"), process.returncode)
+    told = log.read_text("utf-8", "replace")
+    cell = (read_trial if step.trial else read)(told, process.returncode)
     if cell.failed or cell.why:
         print(f"    see {log.relative_to(ROOT)}", flush=True)
     return cell
@@ -253,7 +299,7 @@ def report(
         print("nothing was run")
         return 1
     # A step that did not run for want of a package is no failure; one that broke off is.
-    broke = [cell for cell in cells if cell.why.startswith("pytest ended")]
+    broke = [cell for cell in cells if " ended with " in cell.why]
     return int(bool(broke) or any(cell.failed for cell in cells))
 
 

@@ -145,7 +145,15 @@ def groups() -> list[Group]:
         Group("prometheus", "Prometheus", extra("prometheus")),
         Group("fast", "JSON by msgspec and orjson", extra("fast")),
         Group("gunicorn", "tests under gunicorn", (tests["gunicorn"],)),
+        *(Group(name, f"recipes with {name}", (line,)) for name, line in _frameworks(extras)),
     ]
+
+
+def _frameworks(extras: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the name and the line of each framework of the recipes: one may fit without others."""
+    lines = [line for line in extras["recipes"].split("\n") if line.strip()]
+    named = [(re.split(r"[ <>=]", line)[0], line) for line in lines]
+    return [(name, line) for name, line in named if name != "gunicorn"]
 
 
 class Environment(NamedTuple):

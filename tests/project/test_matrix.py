@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import configparser
 import re
 from importlib.util import find_spec
@@ -74,9 +75,9 @@ def test_every_folder_that_loops_share() -> None:
 @pytest.mark.parametrize(
     ("words", "interpreters", "libraries", "steps"),
     [
-        ([], 9, 2, 6),
-        (["3.14"], 1, 2, 6),
-        (["3.14", "pypy3.11", "newest"], 2, 1, 6),
+        ([], 9, 2, len(matrix.STEPS)),
+        (["3.14"], 1, 2, len(matrix.STEPS)),
+        (["3.14", "pypy3.11", "newest"], 2, 1, len(matrix.STEPS)),
         (["core", "oldest", "kit-gevent"], 9, 1, 2),
     ],
 )
@@ -117,6 +118,68 @@ def test_broken_off(output: str, status: int) -> None:
     cell = matrix.read(output, status)
     assert cell.why == f"pytest ended with status {status}"
     assert matrix.report([Row(HERE, "newest", ENVIRONMENT, {"core": cell})], [], ["core"]) == 1
+
+
+TRIED = """\
+tests.txcouchbase.test_a
+  ATests
+    test_b ...                                                         [FAIL]
+    test_c ...                                                           [OK]
+    test_d ...                                                      [SKIPPED]
+    test_e ...                                                      [SKIPPED]
+
+===============================================================================
+[SKIPPED]
+opentelemetry-sdk is not installed
+
+tests.txcouchbase.test_a.ATests.test_d
+tests.txcouchbase.test_a.ATests.test_e
+===============================================================================
+[FAIL]
+Traceback (most recent call last):
+  File "tests/txcouchbase/test_a.py", line 2, in test_b
+    assert False
+builtins.AssertionError:
+
+tests.txcouchbase.test_a.ATests.test_b
+-------------------------------------------------------------------------------
+Ran 4 tests in 0.050s
+
+FAILED (skips=2, failures=1, successes=1)
+"""
+
+
+def test_answer_of_trial() -> None:
+    """What trial says is counted likewise: each test that failed, and why any did not run."""
+    cell = matrix.read_trial(TRIED, 1)
+    assert (cell.passed, cell.failed, cell.left_out, cell.why) == (1, 1, 2, "")
+    assert cell.failures == ("tests.txcouchbase.test_a.ATests.test_b",)
+    assert cell.skips == ("2 x opentelemetry-sdk is not installed",)
+    passed = matrix.read_trial("Ran 4 tests in 0.050s\n\nPASSED (successes=4)\n", 0)
+    assert passed == Cell(4)
+
+
+@pytest.mark.parametrize(
+    ("output", "status"),
+    [("", 1), ("PASSED (successes=4)", -11), ("PASSED (successes=4)", 1), ("PASSED", 0)],
+)
+def test_trial_broke_off(output: str, status: int) -> None:
+    """Nor is that a success which trial did not bring to its end, or that ran nothing."""
+    cell = matrix.read_trial(output, status)
+    assert cell.why == f"trial ended with status {status}"
+    assert matrix.report([Row(HERE, "newest", ENVIRONMENT, {"trial": cell})], [], ["trial"]) == 1
+
+
+def test_nothing_that_pytest_ignores_is_left_out() -> None:
+    """What the tests of Twisted leave to trial is what the steps of trial run."""
+    conftest = (ROOT / "tests/txcouchbase/conftest.py").read_text("utf-8")
+    (names,) = re.findall(r"^collect_ignore = (\[.*\])$", conftest, re.MULTILINE)
+    ignored = {name.removesuffix(".py") for name in ast.literal_eval(names)}
+    trials = [step for step in matrix.STEPS if step.trial]
+    assert {step.name for step in trials} == {"trial-epoll", "trial-asyncio"}
+    for step in trials:
+        modules = {word.rpartition(".")[2] for word in step.trial if word.startswith("tests.")}
+        assert modules == ignored
 
 
 ENVIRONMENT = Environment(
