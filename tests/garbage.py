@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import unittest
 from typing import Final
 
 import pytest
@@ -17,10 +18,15 @@ OTHERS = ("couchloop.embedded.", "txcouchbase.testing", "gcouchbase.testing")
 COUNTS: Final = sys.implementation.name == "cpython"
 """Whether what nobody refers to goes at once: elsewhere it goes with a collection."""
 
-needs_counting = pytest.mark.skipif(
-    not COUNTS, reason="where no references are counted the collector frees everything"
-)
+_WHY: Final = "where no references are counted the collector frees everything"
+needs_counting = pytest.mark.skipif(not COUNTS, reason=_WHY)
 """For tests that show that the collector has nothing to free."""
+trial_needs_counting = unittest.skipUnless(COUNTS, _WHY)
+"""The same for those that trial runs, too."""
+needs_thresholds = pytest.mark.skipif(
+    not hasattr(gc, "get_threshold"), reason="this collector has no thresholds"
+)
+"""For tests that show that its thresholds are left as they are found."""
 
 
 def release() -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from couchloop.exceptions import AmbiguousError, ForkedProcessError
+from tests.garbage import release
 
 KEYS: Final = [f"key-{number}" for number in range(30)]
 """On every node there are some of these."""
@@ -99,6 +100,7 @@ class Program(ABC):
         """Have the last reference to the Bucket go."""
         held = weakref.ref(self.bucket)
         del self.bucket
+        release()
         assert held() is None
 
     @abstractmethod

@@ -27,6 +27,7 @@ from couchloop.subdocument import get as path
 from couchloop.transcoder import FMT_BYTES
 from couchloop.wire import Feature, Opcode, Status
 from tests.conformance.loops import Loop, cluster_of, open_bucket, opened
+from tests.garbage import needs_counting
 
 MANY = 3000
 HOTELS = "inventory.hotels"
@@ -122,6 +123,7 @@ class TestHandles:
         with pytest.raises(TypeError, match="not copied"):
             hotels.__reduce_ex__(2)
 
+    @needs_counting
     def test_keeps_its_bucket(self, loop: Loop, served: Any) -> None:
         """A collection alone keeps its Bucket open; without it the Bucket closes, without gc."""
         bucket = open_bucket(loop, cluster_of(loop, served))

@@ -11,6 +11,9 @@ import pytest
 from couchloop.exceptions import ValueFormatError
 from couchloop.transcoder import Transcoder
 from tests.conformance.loops import Loop, opened_at
+from tests.garbage import needs_thresholds
+
+pytestmark = needs_thresholds
 
 FEW = [f"k{number}" for number in range(30)]
 MANY = [f"k{number}" for number in range(1500)]

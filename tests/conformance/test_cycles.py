@@ -18,7 +18,9 @@ from couchloop.retries import FailFast
 from couchloop.session.session import SessionState
 from couchloop.transcoder import FMT_JSON, Transcoder
 from tests.conformance.loops import Loop, cluster_of, open_bucket, opened
-from tests.garbage import circles
+from tests.garbage import circles, needs_counting
+
+pytestmark = needs_counting
 
 LARGE = 1500
 """Keys of a batch that is sent in slices."""

@@ -11,6 +11,7 @@ import pytest
 from couchloop.exceptions import ArgumentError, AuthError, InvalidTimeoutError
 from couchloop.wire import Opcode
 from tests.conformance.loops import PASSWORD, Loop, cluster_of, key_of_node, open_bucket
+from tests.garbage import needs_counting
 
 
 @pytest.fixture
@@ -62,6 +63,7 @@ def test_beside_the_shared_bucket(loop: Loop, served: Any) -> None:
     loop.wait(shared.close())
 
 
+@needs_counting
 def test_last_reference(loop: Loop, served: Any) -> None:
     """A pool that nobody refers to closes, but for a Bucket that somebody still has."""
     pool = open_pool(loop, served, 3)

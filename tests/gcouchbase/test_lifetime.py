@@ -28,6 +28,7 @@ from couchloop.wire import Opcode
 from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import Cluster, PasswordAuthenticator
 from gcouchbase.testing import ServedCluster, SystemClock, serve
+from tests.garbage import needs_counting
 from tests.gcouchbase.support import (
     cluster_of,
     hellos,
@@ -250,6 +251,7 @@ class TestIdentity:
         assert in_thread(work) == (False, 1)
 
 
+@needs_counting
 class TestLastReference:
     """Closing without being asked to."""
 

@@ -28,6 +28,7 @@ from couchloop.exceptions import (
 )
 from couchloop.hot.pipe import ROOM
 from couchloop.transcoder import FMT_BYTES
+from tests.garbage import needs_counting
 from tests.txcouchbase.support import Memory, Reading, error_of, kept, outcome, turn
 from txcouchbase.bucket import Bucket
 from txcouchbase.protocol import CouchbaseProtocol
@@ -312,6 +313,7 @@ class ProducerTests(SynchronousTestCase):
         assert outcome(closed[0]) == [None]
 
 
+@needs_counting
 class LastReferenceTests(SynchronousTestCase):
     """The life of a Bucket that has producers."""
 

@@ -38,6 +38,7 @@ from couchloop.exceptions import (
 from couchloop.settings.values import Address
 from couchloop.transcoder import Transcoder
 from couchloop.wire import Opcode
+from tests.garbage import needs_counting
 from tests.signatures import check_arguments, check_methods
 from tests.txcouchbase import support
 from tests.txcouchbase.support import Memory, error_of, in_thread, outcome
@@ -471,6 +472,7 @@ class ThreadTests(MemoryTests):
         assert self.memory.result(waiting).success
         assert outcome(opening) == [None]
 
+    @needs_counting
     def test_the_refusal_keeps_no_bucket(self) -> None:
         """An error that is stored does not keep open the Bucket that refused."""
         gc.collect()
@@ -495,6 +497,7 @@ class ThreadTests(MemoryTests):
         with pytest.raises(WrongLoopError):
             in_thread(lambda: bucket.get("k"))
 
+    @needs_counting
     def test_last_reference(self) -> None:
         """The last reference may go in any thread: the reactor's closes the Bucket."""
         held = [self.opened()]
@@ -735,6 +738,7 @@ class CancelTests(MemoryTests):
         assert bucket._driver.session.orphans == 1
         assert self.memory.result(bucket.get("k")).value == 1
 
+    @needs_counting
     def test_releases_the_bucket(self) -> None:
         """A cancelled operation no longer keeps its Bucket, though the server never answers."""
         gc.disable()
@@ -917,6 +921,7 @@ class ClosingTests(MemoryTests):
         assert self.memory.idle
 
 
+@needs_counting
 class LastReferenceTests(MemoryTests):
     """A Bucket that nobody refers to ends, by reference counts alone."""
 

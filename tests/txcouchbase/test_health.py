@@ -6,6 +6,7 @@ import gc
 from weakref import ref
 
 from couchloop.session.health import ClusterState
+from tests.garbage import release
 from tests.txcouchbase.support import outcome
 from tests.txcouchbase.test_bucket import MemoryTests
 
@@ -34,5 +35,6 @@ class HealthTests(MemoryTests):
         assert gone() is not None
         self.clock.advance(1.0)
         assert len(found) == 1
+        release()
         assert gone() is None
         self.clock.advance(0)

@@ -29,6 +29,7 @@ from couchloop.exceptions import (
 from couchloop.hot.pipe import ROOM
 from couchloop.transcoder import FMT_BYTES, FMT_UTF8
 from couchloop.wire import Opcode
+from tests.garbage import trial_needs_counting
 from tests.txcouchbase.support import Reading, error_of, kept, turn
 from txcouchbase.bucket import Bucket
 from txcouchbase.cluster import Cluster, PasswordAuthenticator
@@ -218,6 +219,7 @@ class LifeTests(SocketTests):
         assert self.served.cluster.accepted == 3
         await bucket.close()
 
+    @trial_needs_counting
     async def test_last_reference(self) -> None:
         """The last reference going away closes the connections, without a run of the collector."""
         gc.collect()
@@ -231,6 +233,7 @@ class LifeTests(SocketTests):
         del bucket
         await self.disconnected()
 
+    @trial_needs_counting
     async def test_operation_keeps_its_bucket(self) -> None:
         """An operation in flight is answered though nobody else holds its Bucket."""
         gc.disable()

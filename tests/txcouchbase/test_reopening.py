@@ -18,6 +18,7 @@ from couchloop.exceptions import (
     NodeUnreachableError,
     UnambiguousTimeoutError,
 )
+from tests.garbage import needs_counting
 from tests.txcouchbase.support import Memory, error_of, outcome
 from txcouchbase.bucket import Bucket
 
@@ -114,6 +115,7 @@ class HealingTests(SynchronousTestCase):
         self.memory.result(another.close())
         assert self.memory.idle
 
+    @needs_counting
     def test_the_last_reference(self) -> None:
         """It lives no longer than it is used: no timer is left, with the collector off."""
         gc.disable()
@@ -128,6 +130,7 @@ class HealingTests(SynchronousTestCase):
         assert not self.clock.getDelayedCalls()
         assert self.memory.idle
 
+    @needs_counting
     def test_an_operation_holds_it(self) -> None:
         """As long as one waits the Bucket is not dropped; then it goes."""
         waiting = self.memory.open().upsert("k", 1, timeout=20)

@@ -36,6 +36,7 @@ from couchloop.retries import FailFast
 from couchloop.transcoder import Transcoder
 from couchloop.wire import Datatype, Opcode, snappy
 from tests.core.world import defaults
+from tests.garbage import needs_counting
 
 D = defaults()
 
@@ -156,6 +157,7 @@ class TestResult:
             assert not error.result.success
             assert error.result.rc == NotFoundError.CODE
 
+    @needs_counting
     def test_a_failure_holds_no_frame(self) -> None:
         """An operation that has failed does not hold its caller by way of a traceback."""
         op = Value(Opcode.GET, D, "k", None)
