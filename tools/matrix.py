@@ -74,8 +74,9 @@ _PATIENCE: Final = "240"
 """Seconds that a test may take, instead of 60: code may run slowly until it is compiled."""
 BRIEF: Final = 4
 """Of tests with many cases, every so many is tried (COUCHLOOP_SHARE), if not asked otherwise."""
-_NOT_OURS: Final = "ignore:It looks like .register_random"
-"""Hypothesis counts references to its own generator, and errs on Python 3.14."""
+NOT_OURS: Final = "ignore:It looks like `register_random` was passed an object"
+"""Hypothesis counts references to its own generator, and errs on Python 3.14. pytest takes what
+stands on its command line literally."""
 
 _COUNT: Final = re.compile(r"(\d+) (passed|failed|errors?|skipped|xfailed)")
 _SKIP: Final = re.compile(r"^SKIPPED \[(\d+)\] (?:[^:]+:)?(?:\d+:)? ?(.*)$", re.MULTILINE)
@@ -214,7 +215,7 @@ def run(step: Step, row: Row, options: Sequence[str] = (), divisor: int = BRIEF)
         command += ["-m", "pytest", "-q", "-p", "no:cacheprovider"]
         if not step.on_twisted:
             command += ["-p", "no:twisted", "-p", "no:pytest_twisted"]
-        command += ["-o", f"timeout={_PATIENCE}", "-W", _NOT_OURS, *options, step.folder]
+        command += ["-o", f"timeout={_PATIENCE}", "-W", NOT_OURS, *options, step.folder]
     log = CACHE / f"{row.interpreter.name}-{row.libraries}-{step.name}.txt"
     with log.open("w", encoding="utf-8") as file:
         process = subprocess.run(

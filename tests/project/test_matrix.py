@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import configparser
 import re
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -180,6 +182,24 @@ def test_nothing_that_pytest_ignores_is_left_out() -> None:
     for step in trials:
         modules = {word.rpartition(".")[2] for word in step.trial if word.startswith("tests.")}
         assert modules == ignored
+
+
+def test_the_warning_that_is_not_ours(tmp_path: Path) -> None:
+    """It passes under pytest, as it is asked for, where any other warning is an error."""
+    said = matrix.NOT_OURS.partition(":")[2]
+    test = tmp_path / "test_warning.py"
+    for text, status in ((f"{said} that could be garbage", 0), ("something else", 1)):
+        test.write_text(
+            f"import warnings\n\ndef test_it():\n    warnings.warn({text!r})\n", "utf-8"
+        )
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:twisted", "-W", "error"]
+        done = subprocess.run(
+            [*command, "-W", matrix.NOT_OURS, str(test)],
+            cwd=tmp_path,
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == status, done.stdout
 
 
 ENVIRONMENT = Environment(
