@@ -13,6 +13,7 @@ from couchloop.client.requests_by_hand import (
     ViewByHand,
 )
 from couchloop.client.rows import RowsBase
+from couchloop.exceptions import ValueFormatError
 from couchloop.operations.stream import END, Look
 from gcouchbase.stream import HubStream
 
@@ -172,6 +173,9 @@ class View(ViewByHand[T], RowsRequest[T]):
             stream.take()
             return []
         keys = stream.keys_of(page)
-        documents = self._owner.get_multi(keys, quiet=True) if keys else {}
+        try:
+            documents = self._owner.get_multi(keys, **stream.of_documents) if keys else {}
+        except ValueFormatError as error:
+            documents = stream.without(error)
         rows: list[T] = stream.with_documents(page, documents)
         return rows

@@ -93,6 +93,15 @@ def request_of(build: Builder) -> str:
     return kind.request if issubclass(kind, RowStream) else ""
 
 
+def typed_row_of(build: Builder) -> type | None:
+    """Return the type of rows of which a part is of the user's; None: the rows are, or none is."""
+    if isinstance(build, Multi | Streaming):
+        return None
+    built = get_type_hints(build)["return"]
+    kind = get_origin(built) or built
+    return kind.typed_row if issubclass(kind, RowStream) else None
+
+
 def _arguments_of(kind: Any) -> dict[Any, Any]:
     """Return what stands for each type variable in *kind* and its bases."""
     origin = get_origin(kind) or kind
@@ -286,8 +295,10 @@ class Module:
         overloads = ""
         if "{}" in returns:
             if "type" in (each.name for each in parameters):
-                overloads = self._overloads(name, declared, returns, result_type(build))
-            returns = returns.format(self._type(result_type(build)))
+                overloads = self._overloads(name, declared, returns, build)
+            # What fits each of the forms.
+            kind = Any if overloads and typed_row_of(build) else result_type(build)
+            returns = returns.format(self._type(kind))
         docstring = docstring_of(build)
         call = f"{short}.{name}({', '.join(given)})"
         if isinstance(build, Multi):
@@ -309,19 +320,39 @@ class Module:
         head = f"{overloads}def {name}({', '.join(declared)}) -> {returns}:\n"
         return head + textwrap.indent(f'"""{docstring}{end}"""\n{body}', "    ")
 
-    def _overloads(self, name: str, declared: Sequence[str], returns: str, kind: Any) -> str:
-        """Give the two forms of a method that reads: with a type its result has values of that."""
+    def _overloads(self, name: str, declared: Sequence[str], returns: str, build: Builder) -> str:
+        """Give the forms of a method that reads: with a type its result has values of that."""
         self.used.add(("typing", "overload"))
         self.imports.add((OF_TYPE.__module__, OF_TYPE.__name__))
-        typed = [
-            f"type: type[{OF_TYPE.__name__}]" if each.startswith("type: ") else each
-            for each in declared
-        ]
+        kind, row = result_type(build), typed_row_of(build)
+        typed = [self._narrowed(each) for each in declared]
+        forms = [typed, declared]
         given = [self._type(kind, OF_TYPE.__name__), self._type(kind)]
+        if row is not None:
+            self.imports.add((row.__module__, row.__name__))
+            given[0] = f"{row.__name__}[{OF_TYPE.__name__}]"
+            if kind is not Any:
+                # What comes of a function, or of a type that is no class, is anything.
+                forms[1:] = [[self._narrowed(each, "None = None") for each in declared], declared]
+                given.append("Any")
         return "".join(
             f"@overload\ndef {name}({', '.join(form)}) -> {returns.format(each)}: ...\n"
-            for form, each in zip([typed, declared], given, strict=True)
+            for form, each in zip(forms, given, strict=True)
         )
+
+    def _narrowed(self, declared: str, kind: str = f"type[{OF_TYPE.__name__}]") -> str:
+        """Return a parameter as it is where its method gives values of a type, or of none."""
+        name, _, _ = declared.partition(":")
+        if name == "type":
+            return f"type: {kind}"
+        if name in {"row_factory", "row_processor"}:
+            # What these make is of whatever type.
+            return f"{name}: None = None"
+        if "QueryBase" in declared:
+            # Rows of the others are not those of views.
+            self.imports.add(("couchloop.views.params", "ViewQuery"))
+            return declared.replace("QueryBase", "ViewQuery")
+        return declared
 
     def _import_names(self, annotation: str, build: Builder) -> None:
         """Import what *annotation* names, from where *build* has it, or where batches are made."""

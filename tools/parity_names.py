@@ -123,10 +123,10 @@ _thr_lockop | | out: a Bucket has no lock; `threadsafe()` is for threads
 """
 
 _DOTTED_QUERIES: Final = """\
-query(design, view, use_devmode) | rows stream, and say no more of failures than `errors` and ViewEngineError; a failed query is asked anew until a row was given; parameters that exclude each other are refused
+query(design, view, use_devmode) | rows stream, their values are decoded into `type=`, and say no more of failures than `errors` and ViewEngineError; a failed query is asked anew until a row was given; parameters that exclude each other are refused
 n1ql_query(query) | rows stream, and are decoded into `type=`; also of collections and in threads
 analytics_query(query, host=None) | rows stream; the host need not be said; also on Twisted and in threads
-search(index, query) | hits stream; the service is told what it takes; also of scopes, collections and in threads
+search(index, query) | hits stream, their fields are decoded into `type=`; the service is told what it takes; also of scopes, collections and in threads
 bucket_manager
 design_create
 design_get

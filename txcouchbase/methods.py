@@ -131,8 +131,8 @@ if TYPE_CHECKING:
         ViewOrdering,
         ViewScanConsistency,
     )
-    from couchloop.views.params import QueryBase
-    from couchloop.views.rows import RowProcessor
+    from couchloop.views.params import QueryBase, ViewQuery
+    from couchloop.views.rows import RowProcessor, ViewRow
     from txcouchbase import rows, stream
     from txcouchbase.rows import AnalyticsRequest, N1QLRequest, SearchResult, View
     from txcouchbase.stream import ResultStream
@@ -4670,7 +4670,7 @@ class N1qlMethods:
         query: str | N1QLQuery,
         *args: Any,
         retry_strategy: RetryStrategy | None = None,
-        row_factory: Any = None,
+        row_factory: None = None,
         timeout: float | timedelta | None = None,
         type: type[V],
         **kwargs: Any,
@@ -4943,7 +4943,7 @@ class AnalyticsMethods:
         raw: Mapping[str, Any] | None = None,
         readonly: bool | None = None,
         retry_strategy: RetryStrategy | None = None,
-        row_factory: Any = None,
+        row_factory: None = None,
         scan_consistency: AnalyticsScanConsistency | str | None = None,
         serializer: Any = None,
         timeout: float | timedelta | None = None,
@@ -5069,7 +5069,7 @@ class BucketAnalyticsMethods:
         host: str | None = None,
         *args: Any,
         retry_strategy: RetryStrategy | None = None,
-        row_factory: Any = None,
+        row_factory: None = None,
         timeout: float | timedelta | None = None,
         type: type[V],
         **kwargs: Any,
@@ -5153,6 +5153,67 @@ class SearchMethods:
 
         def _ask_services(self) -> ClusterServices: ...
 
+    @overload
+    def search(
+        self,
+        index: str,
+        query: Searched,
+        params: Params | None = None,
+        *,
+        collections: Iterable[str] | None = None,
+        consistency: str | None = None,
+        consistent_with: Changes | None = None,
+        disable_scoring: bool | None = None,
+        explain: bool | None = None,
+        facets: Mapping[str, Facet] | None = None,
+        fields: Iterable[str] | None = None,
+        highlight_fields: Iterable[str] | None = None,
+        highlight_style: HighlightStyle | str | None = None,
+        include_locations: bool | None = None,
+        limit: int | None = None,
+        raw: Mapping[str, Any] | None = None,
+        retry_strategy: RetryStrategy | None = None,
+        row_factory: None = None,
+        scan_consistency: SearchScanConsistency | str | None = None,
+        search_after: Iterable[str] | None = None,
+        search_before: Iterable[str] | None = None,
+        show_request: bool | None = None,
+        skip: int | None = None,
+        sort: Sort | Iterable[Sort | str] | None = None,
+        timeout: float | timedelta | None = None,
+        type: type[V],
+    ) -> SearchResult[SearchRow[V]]: ...
+    @overload
+    def search(
+        self,
+        index: str,
+        query: Searched,
+        params: Params | None = None,
+        *,
+        collections: Iterable[str] | None = None,
+        consistency: str | None = None,
+        consistent_with: Changes | None = None,
+        disable_scoring: bool | None = None,
+        explain: bool | None = None,
+        facets: Mapping[str, Facet] | None = None,
+        fields: Iterable[str] | None = None,
+        highlight_fields: Iterable[str] | None = None,
+        highlight_style: HighlightStyle | str | None = None,
+        include_locations: bool | None = None,
+        limit: int | None = None,
+        raw: Mapping[str, Any] | None = None,
+        retry_strategy: RetryStrategy | None = None,
+        row_factory: None = None,
+        scan_consistency: SearchScanConsistency | str | None = None,
+        search_after: Iterable[str] | None = None,
+        search_before: Iterable[str] | None = None,
+        show_request: bool | None = None,
+        skip: int | None = None,
+        sort: Sort | Iterable[Sort | str] | None = None,
+        timeout: float | timedelta | None = None,
+        type: None = None,
+    ) -> SearchResult[SearchRow]: ...
+    @overload
     def search(
         self,
         index: str,
@@ -5180,7 +5241,37 @@ class SearchMethods:
         skip: int | None = None,
         sort: Sort | Iterable[Sort | str] | None = None,
         timeout: float | timedelta | None = None,
-    ) -> SearchResult[SearchRow]:
+        type: Any = None,
+    ) -> SearchResult[Any]: ...
+    def search(
+        self,
+        index: str,
+        query: Searched,
+        params: Params | None = None,
+        *,
+        collections: Iterable[str] | None = None,
+        consistency: str | None = None,
+        consistent_with: Changes | None = None,
+        disable_scoring: bool | None = None,
+        explain: bool | None = None,
+        facets: Mapping[str, Facet] | None = None,
+        fields: Iterable[str] | None = None,
+        highlight_fields: Iterable[str] | None = None,
+        highlight_style: HighlightStyle | str | None = None,
+        include_locations: bool | None = None,
+        limit: int | None = None,
+        raw: Mapping[str, Any] | None = None,
+        retry_strategy: RetryStrategy | None = None,
+        row_factory: Callable[[SearchRow], Any] | None = None,
+        scan_consistency: SearchScanConsistency | str | None = None,
+        search_after: Iterable[str] | None = None,
+        search_before: Iterable[str] | None = None,
+        show_request: bool | None = None,
+        skip: int | None = None,
+        sort: Sort | Iterable[Sort | str] | None = None,
+        timeout: float | timedelta | None = None,
+        type: Any = None,
+    ) -> SearchResult[Any]:
         """Find documents by what is in them; hits stream, the best come first.
 
         Args:
@@ -5211,6 +5302,8 @@ class SearchMethods:
             sort: a Sort, or a list of fields' names and of sorts. None: by score.
             timeout: seconds that it has; while hits wait to be taken none pass. None: as the params
                 say, or the option search_timeout.
+            type: of the hits' fields: what msgspec takes, as a Struct or a dataclass. None: a dict.
+                A hit whose fields do not fit ends the search with a ValueFormatError.
 
         Parts of the index that have failed are told by `errors` of the result, beside the hits of
         others. Nothing is sent before the first hit is asked for. A search changes nothing: where
@@ -5249,6 +5342,7 @@ class SearchMethods:
                     skip=skip,
                     sort=sort,
                     timeout=timeout,
+                    type=type,
                 ),
                 self._ask_services(),
             )
@@ -5258,6 +5352,29 @@ class SearchMethods:
         finally:
             del self
 
+    @overload
+    def search_query(
+        self,
+        index: str,
+        query: Searched,
+        params: Params | None = None,
+        *,
+        row_factory: None = None,
+        type: type[V],
+        **options: Any,
+    ) -> SearchResult[SearchRow[V]]: ...
+    @overload
+    def search_query(
+        self,
+        index: str,
+        query: Searched,
+        params: Params | None = None,
+        *,
+        row_factory: None = None,
+        type: None = None,
+        **options: Any,
+    ) -> SearchResult[SearchRow]: ...
+    @overload
     def search_query(
         self,
         index: str,
@@ -5265,8 +5382,19 @@ class SearchMethods:
         params: Params | None = None,
         *,
         row_factory: Callable[[SearchRow], Any] | None = None,
+        type: Any = None,
         **options: Any,
-    ) -> SearchResult[SearchRow]:
+    ) -> SearchResult[Any]: ...
+    def search_query(
+        self,
+        index: str,
+        query: Searched,
+        params: Params | None = None,
+        *,
+        row_factory: Callable[[SearchRow], Any] | None = None,
+        type: Any = None,
+        **options: Any,
+    ) -> SearchResult[Any]:
         """Find documents by what is in them: SDK 4's older name of `search`, which see.
 
         Args:
@@ -5274,6 +5402,7 @@ class SearchMethods:
             query: what is searched for.
             params: how it is to be answered.
             row_factory: is called with each hit, and gives what is given instead.
+            type: of the hits' fields; see `search`.
             options: as `search` has them.
 
         Raises ArgumentError for an option that there is not, and what `search` raises.
@@ -5282,7 +5411,13 @@ class SearchMethods:
             return rows.SearchResult(
                 self,
                 searches.search_query(
-                    self._defaults, index, query, params, row_factory=row_factory, **options
+                    self._defaults,
+                    index,
+                    query,
+                    params,
+                    row_factory=row_factory,
+                    type=type,
+                    **options,
                 ),
                 self._ask_services(),
             )
@@ -5304,6 +5439,23 @@ class ViewMethods:
 
         def _ask_services(self) -> ClusterServices: ...
 
+    @overload
+    def query(
+        self,
+        design: str,
+        view: str,
+        use_devmode: bool = False,
+        *,
+        query: ViewQuery | Mapping[str, Any] | str | None = None,
+        include_docs: bool = False,
+        retry_strategy: RetryStrategy | None = None,
+        row_processor: None = None,
+        streaming: bool = True,
+        timeout: float | timedelta | None = None,
+        type: type[V],
+        **params: Any,
+    ) -> View[ViewRow[V]]: ...
+    @overload
     def query(
         self,
         design: str,
@@ -5316,6 +5468,22 @@ class ViewMethods:
         row_processor: RowProcessor | None = None,
         streaming: bool = True,
         timeout: float | timedelta | None = None,
+        type: Any = None,
+        **params: Any,
+    ) -> View[Any]: ...
+    def query(
+        self,
+        design: str,
+        view: str,
+        use_devmode: bool = False,
+        *,
+        query: QueryBase | Mapping[str, Any] | str | None = None,
+        include_docs: bool = False,
+        retry_strategy: RetryStrategy | None = None,
+        row_processor: RowProcessor | None = None,
+        streaming: bool = True,
+        timeout: float | timedelta | None = None,
+        type: Any = None,
         **params: Any,
     ) -> View[Any]:
         """Query a view; its rows stream.
@@ -5332,6 +5500,8 @@ class ViewMethods:
             streaming: whether rows are given while the answer comes, or once it is whole.
             timeout: seconds that it has; while rows wait to be taken none pass. None: as the
                 Bucket's `views_timeout` says.
+            type: of the rows' values, and of documents: what msgspec takes, as a Struct or a
+                dataclass; with *include_docs* a value may be null beside. None: as JSON says.
             params: parameters of a ViewQuery: `key`, `keys`, `limit`, `stale` and the others.
 
         A node that fails has its rows missing: the others are given, then ViewEngineError is
@@ -5353,6 +5523,7 @@ class ViewMethods:
                     row_processor=row_processor,
                     streaming=streaming,
                     timeout=timeout,
+                    type=type,
                     **params,
                 ),
                 self._ask_services(),
@@ -5363,6 +5534,7 @@ class ViewMethods:
         finally:
             del self
 
+    @overload
     def view_query(
         self,
         design_doc: str,
@@ -5392,6 +5564,70 @@ class ViewMethods:
         startkey: Any = None,
         startkey_docid: str | None = None,
         timeout: float | timedelta | None = None,
+        type: type[V],
+    ) -> View[ViewRow[V]]: ...
+    @overload
+    def view_query(
+        self,
+        design_doc: str,
+        view_name: str,
+        *view_options: ViewOptions,
+        client_context_id: str | None = None,
+        debug: bool | None = None,
+        endkey: Any = None,
+        endkey_docid: str | None = None,
+        full_set: bool | None = None,
+        group: bool | None = None,
+        group_level: int | None = None,
+        inclusive_end: bool | None = None,
+        key: Any = None,
+        keys: Sequence[Any] | None = None,
+        limit: int | None = None,
+        namespace: DesignDocumentNamespace | None = None,
+        on_error: ViewErrorMode | str | None = None,
+        order: ViewOrdering | str | None = None,
+        query_string: Sequence[str] | None = None,
+        raw: Mapping[str, str] | None = None,
+        reduce: bool | None = None,
+        retry_strategy: RetryStrategy | None = None,
+        scan_consistency: ViewScanConsistency | str | None = None,
+        serializer: Any = None,
+        skip: int | None = None,
+        startkey: Any = None,
+        startkey_docid: str | None = None,
+        timeout: float | timedelta | None = None,
+        type: Any = None,
+    ) -> View[Any]: ...
+    def view_query(
+        self,
+        design_doc: str,
+        view_name: str,
+        *view_options: ViewOptions,
+        client_context_id: str | None = None,
+        debug: bool | None = None,
+        endkey: Any = None,
+        endkey_docid: str | None = None,
+        full_set: bool | None = None,
+        group: bool | None = None,
+        group_level: int | None = None,
+        inclusive_end: bool | None = None,
+        key: Any = None,
+        keys: Sequence[Any] | None = None,
+        limit: int | None = None,
+        namespace: DesignDocumentNamespace | None = None,
+        on_error: ViewErrorMode | str | None = None,
+        order: ViewOrdering | str | None = None,
+        query_string: Sequence[str] | None = None,
+        raw: Mapping[str, str] | None = None,
+        reduce: bool | None = None,
+        retry_strategy: RetryStrategy | None = None,
+        scan_consistency: ViewScanConsistency | str | None = None,
+        serializer: Any = None,
+        skip: int | None = None,
+        startkey: Any = None,
+        startkey_docid: str | None = None,
+        timeout: float | timedelta | None = None,
+        type: Any = None,
     ) -> View[Any]:
         """Query a view; its rows stream.
 
@@ -5425,6 +5661,8 @@ class ViewMethods:
             startkey_docid: the first document among those whose row has *startkey*.
             timeout: seconds that it has; while rows wait to be taken none pass. None: as the
                 Bucket's `views_timeout` says.
+            type: of the rows' values: what msgspec takes, as a Struct or a dataclass. None: as JSON
+                says.
 
         A node that fails has its rows missing: the others are given, then ViewEngineError is
         raised, unless *on_error* is CONTINUE; `errors` has all failures. Nothing is sent before the
@@ -5463,6 +5701,7 @@ class ViewMethods:
                     startkey=startkey,
                     startkey_docid=startkey_docid,
                     timeout=timeout,
+                    type=type,
                 ),
                 self._ask_services(),
             )

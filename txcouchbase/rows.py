@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from twisted.internet.defer import Deferred, ensureDeferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, fail, succeed
 from twisted.python.failure import Failure
 
 from couchloop.analytics.query import DeferredAnalyticsQuery
@@ -18,7 +18,11 @@ from couchloop.client.requests_by_hand import (
     ViewByHand,
 )
 from couchloop.client.rows import RowsBase
-from couchloop.exceptions import CouchbaseError
+from couchloop.exceptions import (
+    CouchbaseError,
+    ValueFormatError,
+    without_frames,
+)
 from couchloop.operations.stream import END, Look
 from txcouchbase.stream import ReactorStream
 
@@ -197,16 +201,27 @@ class RowsRequest(RowsBase[T], ReactorStream[T]):
     def next(self, end: Any = None) -> Deferred[T | Any]:
         """Return a new Deferred: the next row, or *end* when there is no more.
 
-        It fails as `all` does. Cancelling it ends the wait alone: the next call gives that row.
-        Raises WrongLoopError in another thread than the reactor's.
+        It fails as `all` does, and with a row that cannot be read the rows end. Cancelling it ends
+        the wait alone: the next call gives that row. Raises WrongLoopError in another thread than
+        the reactor's.
         """
         stream = self._stream
         self._is_taken = True
         if stream.ready or stream.is_over:
-            item: Any = stream.take()
+            try:
+                item: Any = stream.take()
+            except CouchbaseError as error:
+                self._let_go()
+                return fail(without_frames(error))
             return succeed(end if item is END else item)
         pulled: Deferred[Any] = self._driver.run(stream.pull(), self)
-        return pulled.addCallback(lambda item: end if item is END else item)
+        return pulled.addCallbacks(lambda item: end if item is END else item, self._broken)
+
+    def _broken(self, failure: Failure) -> Failure:
+        """Ask for no more rows, unless it was the wait alone that has ended."""
+        if not failure.check(CancelledError):  # type: ignore[no-untyped-call]
+            self._let_go()
+        return failure
 
     def on_rows(self, take: Callable[[list[T]], Any]) -> Deferred[Self]:
         """Have *take* called with the rows, as many at once as have come together.
@@ -317,7 +332,10 @@ class View(ViewByHand[T], RowsRequest[T]):
             stream.take()
             return []
         keys = stream.keys_of(page)
-        documents = await self._owner.get_multi(keys, quiet=True) if keys else {}
+        try:
+            documents = await self._owner.get_multi(keys, **stream.of_documents) if keys else {}
+        except ValueFormatError as error:
+            documents = stream.without(error)
         rows: list[T] = stream.with_documents(page, documents)
         return rows
 
@@ -326,7 +344,7 @@ class View(ViewByHand[T], RowsRequest[T]):
         if not self._stream.has_documents:
             return super().next(end)
         self._is_taken = True
-        return ensureDeferred(self._next_of_page(end))
+        return ensureDeferred(self._next_of_page(end)).addErrback(self._broken)
 
     async def _next_of_page(self, end: Any) -> Any:
         if not self._documented:

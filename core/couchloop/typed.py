@@ -130,16 +130,17 @@ def _decoder_of(kind: Any) -> Callable[[Any], Any]:
     return made.decode
 
 
-def convert(value: Any, kind: Any) -> Any:
+def convert(value: Any, kind: Any, part: str = "") -> Any:
     """Return *value*, which was read from JSON, as a value of the type *kind*.
 
-    Raises ValueFormatError if it does not fit, and what `decoder_of` raises.
+    *part*: the member that it is of a row; empty: it is a whole document. Raises ValueFormatError
+    if it does not fit, and what `decoder_of` raises.
     """
     decoder_of(kind)
     try:
         return msgspec.convert(value, kind, str_keys=True)
     except Exception as error:  # noqa: BLE001 - a type may have code of the user's
-        raise misfit(error, kind) from None
+        raise misfit(error, kind, part) from None
 
 
 def is_about_type(error: Exception) -> bool:
@@ -150,11 +151,11 @@ def is_about_type(error: Exception) -> bool:
     )
 
 
-def misfit(error: Exception, kind: Any) -> ValueFormatError:
+def misfit(error: Exception, kind: Any, part: str = "") -> ValueFormatError:
     """Return what it means that msgspec has raised *error* for a value that is to be a *kind*.
 
-    It names the field and the types, and never the value. Nor is *error* its cause: it may have the
-    value in its text.
+    *part*: see `convert`. It names the field and the types, and never the value. Nor is *error* its
+    cause: it may have the value in its text.
     """
     said = str(error)
     found = re.fullmatch(_AT, said)
@@ -173,7 +174,7 @@ def misfit(error: Exception, kind: Any) -> ValueFormatError:
         reason = "it has a field that the type does not know"
     elif re.fullmatch(_KNOWN, said):
         reason = said[0].lower() + said[1:].replace("`", "")
-    path = printable(path)
+    path = printable(f"$.{part}{path[1:]}" if part else path)
     # Which element of an array it is differs between equal failures.
     field = re.sub(r"\[\d+\]", "[…]", path).removeprefix("$").removeprefix(".")
     where = f"the field {field}" if field else "the document"

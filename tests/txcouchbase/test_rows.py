@@ -13,7 +13,12 @@ from twisted.internet.defer import CancelledError, Deferred, inlineCallbacks
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from couchloop.exceptions import AlreadyQueriedError, N1QLError, RowsNotReadError
+from couchloop.exceptions import (
+    AlreadyQueriedError,
+    N1QLError,
+    RowsNotReadError,
+    ValueFormatError,
+)
 from tests.webserver import Asked, WebServer, in_chunks, rows_of
 from txcouchbase.bucket import Bucket
 from txcouchbase.rows import RowsHandler
@@ -96,6 +101,19 @@ async def test_pulled(there: There) -> None:
         taken.append(row)
     assert taken == ROWS
     assert await request.next() is None
+
+
+@pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
+async def test_pulled_until_one_does_not_fit(there: There) -> None:
+    """`next` does not raise what a row is: its Deferred fails, and there are no more rows then."""
+    pytest.importorskip("msgspec")
+    request = there.bucket.n1ql_query("SELECT 1", type=int)
+    assert await request.next() == 1
+    failed = request.next()
+    with pytest.raises(ValueFormatError, match="the document does not fit int"):
+        await failed
+    await deferLater(reactor, 0)
+    assert request.closed
 
 
 @inlineCallbacks

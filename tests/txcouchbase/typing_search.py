@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, assert_type
 
 from couchloop.client.thread_rows import SearchResult as ThreadResult
@@ -21,6 +22,13 @@ from couchloop.retries import FailFast
 from txcouchbase.bucket import Bucket
 from txcouchbase.cluster import Cluster
 from txcouchbase.rows import BatchedRows, RowsHandler, SearchResult
+
+
+@dataclass
+class Hotel:
+    """What the fields of a hit are."""
+
+    name: str
 
 
 async def searches(bucket: Bucket, cluster: Cluster) -> None:
@@ -43,11 +51,18 @@ async def searches(bucket: Bucket, cluster: Cluster) -> None:
     assert_type(result.total_hits, int)
     assert_type(result.facets, dict[str, Any])
     assert_type(result.metadata(), SearchMetaData)
+    typed = bucket.search("ix", "a", fields=["*"], type=Hotel)
+    assert_type(typed, SearchResult[SearchRow[Hotel]])
+    assert_type(cluster.search_query("ix", "a", type=Hotel), SearchResult[SearchRow[Hotel]])
+    assert_type(bucket.scope("s").search("ix", "a", type=Hotel), SearchResult[SearchRow[Hotel]])
+    assert_type(bucket.threadsafe().search("ix", "a", type=Hotel), ThreadResult[SearchRow[Hotel]])
+    made = bucket.search("ix", "a", type=Hotel, row_factory=lambda hit: hit.id)
+    assert_type(made, SearchResult[Any])
     bucket.search("ix", "a", retry_strategy=FailFast())
     bucket.search("ix", "a", Params(retry_strategy=FailFast()))
-    bucket.search("ix", "a", retry_strategy=5)  # type: ignore[arg-type]
-    bucket.search("ix", 5)  # type: ignore[arg-type]
-    bucket.search("ix", "a", limits=5)  # type: ignore[call-arg]
+    bucket.search("ix", "a", retry_strategy=5)  # type: ignore[call-overload]
+    bucket.search("ix", 5)  # type: ignore[call-overload]
+    bucket.search("ix", "a", limits=5)  # type: ignore[call-overload]
     assert_type(query.match, str)
     assert_type(query.boost, float | int | None)
     assert_type(await bucket.searchQueryAll("ix", "a"), BatchedRows[Any])

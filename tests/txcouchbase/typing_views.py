@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, assert_type
 
@@ -21,6 +22,7 @@ from couchloop.views import (
     ViewMetaData,
     ViewOptions,
     ViewOrdering,
+    ViewRow,
     ViewScanConsistency,
 )
 from txcouchbase.bucket import Bucket
@@ -33,6 +35,13 @@ class Handler(RowsHandler[Any]):
     def on_rows(self, rows: Iterator[Any]) -> None:
         """Take some."""
         next(rows)
+
+
+@dataclass
+class Age:
+    """What the value of a row is."""
+
+    years: int
 
 
 async def of_a_bucket(bucket: Bucket) -> None:
@@ -54,10 +63,16 @@ async def of_a_bucket(bucket: Bucket) -> None:
     bucket.query("d", "v", query=Query(limit=1), include_docs=True, streaming=False)
     bucket.query("d", "v", query=SpatialQuery(), timeout=timedelta(seconds=1))
     bucket.query("d", "v", row_processor=RowProcessor(tuple))
+    typed = bucket.query("d", "v", type=Age, include_docs=True)
+    assert_type(typed, View[ViewRow[Age]])
+    assert_type(bucket.view_query("d", "v", type=Age), View[ViewRow[Age]])
+    assert_type(bucket.query("d", "v", type=Age, row_processor=RowProcessor(tuple)), View[Any])
+    assert_type(bucket.query("d", "v", type=Age, query=SpatialQuery()), View[Any])
+    assert_type(bucket.threadsafe().query("d", "v", type=Age), ThreadView[ViewRow[Age]])
     bucket.query("d", "v", retry_strategy=FailFast())
     bucket.view_query("d", "v", retry_strategy=FailFast())
-    bucket.query(5, "v")  # type: ignore[arg-type]
-    bucket.query("d", "v", include_docs="yes")  # type: ignore[arg-type]
+    bucket.query(5, "v")  # type: ignore[call-overload]
+    bucket.query("d", "v", include_docs="yes")  # type: ignore[call-overload]
     bucket.views_timeout = 5
     assert_type(
         bucket.view_query(
@@ -72,7 +87,7 @@ async def of_a_bucket(bucket: Bucket) -> None:
         ),
         View[Any],
     )
-    bucket.view_query("d", "v", nosuch=1)  # type: ignore[call-arg]
+    bucket.view_query("d", "v", nosuch=1)  # type: ignore[call-overload]
     async with view:
         view.close()
 

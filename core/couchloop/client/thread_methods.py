@@ -132,8 +132,8 @@ if TYPE_CHECKING:
         ViewOrdering,
         ViewScanConsistency,
     )
-    from couchloop.views.params import QueryBase
-    from couchloop.views.rows import RowProcessor
+    from couchloop.views.params import QueryBase, ViewQuery
+    from couchloop.views.rows import RowProcessor, ViewRow
 else:
     analytics_queries = Module("couchloop.analytics.analytics_queries", globals())
     bucket_analytics = Module("couchloop.analytics.bucket_analytics", globals())
@@ -4963,7 +4963,7 @@ class N1qlMethods:
         query: str | N1QLQuery,
         *args: Any,
         retry_strategy: RetryStrategy | None = None,
-        row_factory: Any = None,
+        row_factory: None = None,
         timeout: float | timedelta | None = None,
         type: type[V],
         **kwargs: Any,
@@ -5238,7 +5238,7 @@ class AnalyticsMethods:
         raw: Mapping[str, Any] | None = None,
         readonly: bool | None = None,
         retry_strategy: RetryStrategy | None = None,
-        row_factory: Any = None,
+        row_factory: None = None,
         scan_consistency: AnalyticsScanConsistency | str | None = None,
         serializer: Any = None,
         timeout: float | timedelta | None = None,
@@ -5365,7 +5365,7 @@ class BucketAnalyticsMethods:
         host: str | None = None,
         *args: Any,
         retry_strategy: RetryStrategy | None = None,
-        row_factory: Any = None,
+        row_factory: None = None,
         timeout: float | timedelta | None = None,
         type: type[V],
         **kwargs: Any,
@@ -5450,6 +5450,67 @@ class SearchMethods:
     _target: Target
     _cross: Callable[[Any], Crossing]
 
+    @overload
+    def search(
+        self,
+        index: str,
+        query: Searched,
+        params: Params | None = None,
+        *,
+        collections: Iterable[str] | None = None,
+        consistency: str | None = None,
+        consistent_with: Changes | None = None,
+        disable_scoring: bool | None = None,
+        explain: bool | None = None,
+        facets: Mapping[str, Facet] | None = None,
+        fields: Iterable[str] | None = None,
+        highlight_fields: Iterable[str] | None = None,
+        highlight_style: HighlightStyle | str | None = None,
+        include_locations: bool | None = None,
+        limit: int | None = None,
+        raw: Mapping[str, Any] | None = None,
+        retry_strategy: RetryStrategy | None = None,
+        row_factory: None = None,
+        scan_consistency: SearchScanConsistency | str | None = None,
+        search_after: Iterable[str] | None = None,
+        search_before: Iterable[str] | None = None,
+        show_request: bool | None = None,
+        skip: int | None = None,
+        sort: Sort | Iterable[Sort | str] | None = None,
+        timeout: float | timedelta | None = None,
+        type: type[V],
+    ) -> SearchResult[SearchRow[V]]: ...
+    @overload
+    def search(
+        self,
+        index: str,
+        query: Searched,
+        params: Params | None = None,
+        *,
+        collections: Iterable[str] | None = None,
+        consistency: str | None = None,
+        consistent_with: Changes | None = None,
+        disable_scoring: bool | None = None,
+        explain: bool | None = None,
+        facets: Mapping[str, Facet] | None = None,
+        fields: Iterable[str] | None = None,
+        highlight_fields: Iterable[str] | None = None,
+        highlight_style: HighlightStyle | str | None = None,
+        include_locations: bool | None = None,
+        limit: int | None = None,
+        raw: Mapping[str, Any] | None = None,
+        retry_strategy: RetryStrategy | None = None,
+        row_factory: None = None,
+        scan_consistency: SearchScanConsistency | str | None = None,
+        search_after: Iterable[str] | None = None,
+        search_before: Iterable[str] | None = None,
+        show_request: bool | None = None,
+        skip: int | None = None,
+        sort: Sort | Iterable[Sort | str] | None = None,
+        timeout: float | timedelta | None = None,
+        type: None = None,
+    ) -> SearchResult[SearchRow]: ...
+    @overload
     def search(
         self,
         index: str,
@@ -5477,7 +5538,37 @@ class SearchMethods:
         skip: int | None = None,
         sort: Sort | Iterable[Sort | str] | None = None,
         timeout: float | timedelta | None = None,
-    ) -> SearchResult[SearchRow]:
+        type: Any = None,
+    ) -> SearchResult[Any]: ...
+    def search(
+        self,
+        index: str,
+        query: Searched,
+        params: Params | None = None,
+        *,
+        collections: Iterable[str] | None = None,
+        consistency: str | None = None,
+        consistent_with: Changes | None = None,
+        disable_scoring: bool | None = None,
+        explain: bool | None = None,
+        facets: Mapping[str, Facet] | None = None,
+        fields: Iterable[str] | None = None,
+        highlight_fields: Iterable[str] | None = None,
+        highlight_style: HighlightStyle | str | None = None,
+        include_locations: bool | None = None,
+        limit: int | None = None,
+        raw: Mapping[str, Any] | None = None,
+        retry_strategy: RetryStrategy | None = None,
+        row_factory: Callable[[SearchRow], Any] | None = None,
+        scan_consistency: SearchScanConsistency | str | None = None,
+        search_after: Iterable[str] | None = None,
+        search_before: Iterable[str] | None = None,
+        show_request: bool | None = None,
+        skip: int | None = None,
+        sort: Sort | Iterable[Sort | str] | None = None,
+        timeout: float | timedelta | None = None,
+        type: Any = None,
+    ) -> SearchResult[Any]:
         """Find documents by what is in them; hits stream, the best come first.
 
         Args:
@@ -5508,6 +5599,8 @@ class SearchMethods:
             sort: a Sort, or a list of fields' names and of sorts. None: by score.
             timeout: seconds that it has; while hits wait to be taken none pass. None: as the params
                 say, or the option search_timeout.
+            type: of the hits' fields: what msgspec takes, as a Struct or a dataclass. None: a dict.
+                A hit whose fields do not fit ends the search with a ValueFormatError.
 
         Parts of the index that have failed are told by `errors` of the result, beside the hits of
         others. Nothing is sent before the first hit is asked for. A search changes nothing: where
@@ -5550,6 +5643,7 @@ class SearchMethods:
                     skip=skip,
                     sort=sort,
                     timeout=timeout,
+                    type=type,
                 ),
                 crossing,
             )
@@ -5559,6 +5653,29 @@ class SearchMethods:
         finally:
             del target
 
+    @overload
+    def search_query(
+        self,
+        index: str,
+        query: Searched,
+        params: Params | None = None,
+        *,
+        row_factory: None = None,
+        type: type[V],
+        **options: Any,
+    ) -> SearchResult[SearchRow[V]]: ...
+    @overload
+    def search_query(
+        self,
+        index: str,
+        query: Searched,
+        params: Params | None = None,
+        *,
+        row_factory: None = None,
+        type: None = None,
+        **options: Any,
+    ) -> SearchResult[SearchRow]: ...
+    @overload
     def search_query(
         self,
         index: str,
@@ -5566,8 +5683,19 @@ class SearchMethods:
         params: Params | None = None,
         *,
         row_factory: Callable[[SearchRow], Any] | None = None,
+        type: Any = None,
         **options: Any,
-    ) -> SearchResult[SearchRow]:
+    ) -> SearchResult[Any]: ...
+    def search_query(
+        self,
+        index: str,
+        query: Searched,
+        params: Params | None = None,
+        *,
+        row_factory: Callable[[SearchRow], Any] | None = None,
+        type: Any = None,
+        **options: Any,
+    ) -> SearchResult[Any]:
         """Find documents by what is in them: SDK 4's older name of `search`, which see.
 
         Args:
@@ -5575,6 +5703,7 @@ class SearchMethods:
             query: what is searched for.
             params: how it is to be answered.
             row_factory: is called with each hit, and gives what is given instead.
+            type: of the hits' fields; see `search`.
             options: as `search` has them.
 
         Raises ArgumentError for an option that there is not, and what `search` raises.
@@ -5587,7 +5716,13 @@ class SearchMethods:
             return thread_rows.SearchResult(
                 target,
                 searches.search_query(
-                    target._defaults, index, query, params, row_factory=row_factory, **options
+                    target._defaults,
+                    index,
+                    query,
+                    params,
+                    row_factory=row_factory,
+                    type=type,
+                    **options,
                 ),
                 crossing,
             )
@@ -5606,6 +5741,23 @@ class ViewMethods:
     _target: Target
     _cross: Callable[[Any], Crossing]
 
+    @overload
+    def query(
+        self,
+        design: str,
+        view: str,
+        use_devmode: bool = False,
+        *,
+        query: ViewQuery | Mapping[str, Any] | str | None = None,
+        include_docs: bool = False,
+        retry_strategy: RetryStrategy | None = None,
+        row_processor: None = None,
+        streaming: bool = True,
+        timeout: float | timedelta | None = None,
+        type: type[V],
+        **params: Any,
+    ) -> View[ViewRow[V]]: ...
+    @overload
     def query(
         self,
         design: str,
@@ -5618,6 +5770,22 @@ class ViewMethods:
         row_processor: RowProcessor | None = None,
         streaming: bool = True,
         timeout: float | timedelta | None = None,
+        type: Any = None,
+        **params: Any,
+    ) -> View[Any]: ...
+    def query(
+        self,
+        design: str,
+        view: str,
+        use_devmode: bool = False,
+        *,
+        query: QueryBase | Mapping[str, Any] | str | None = None,
+        include_docs: bool = False,
+        retry_strategy: RetryStrategy | None = None,
+        row_processor: RowProcessor | None = None,
+        streaming: bool = True,
+        timeout: float | timedelta | None = None,
+        type: Any = None,
         **params: Any,
     ) -> View[Any]:
         """Query a view; its rows stream.
@@ -5634,6 +5802,8 @@ class ViewMethods:
             streaming: whether rows are given while the answer comes, or once it is whole.
             timeout: seconds that it has; while rows wait to be taken none pass. None: as the
                 Bucket's `views_timeout` says.
+            type: of the rows' values, and of documents: what msgspec takes, as a Struct or a
+                dataclass; with *include_docs* a value may be null beside. None: as JSON says.
             params: parameters of a ViewQuery: `key`, `keys`, `limit`, `stale` and the others.
 
         A node that fails has its rows missing: the others are given, then ViewEngineError is
@@ -5659,6 +5829,7 @@ class ViewMethods:
                     row_processor=row_processor,
                     streaming=streaming,
                     timeout=timeout,
+                    type=type,
                     **params,
                 ),
                 crossing,
@@ -5669,6 +5840,7 @@ class ViewMethods:
         finally:
             del target
 
+    @overload
     def view_query(
         self,
         design_doc: str,
@@ -5698,6 +5870,70 @@ class ViewMethods:
         startkey: Any = None,
         startkey_docid: str | None = None,
         timeout: float | timedelta | None = None,
+        type: type[V],
+    ) -> View[ViewRow[V]]: ...
+    @overload
+    def view_query(
+        self,
+        design_doc: str,
+        view_name: str,
+        *view_options: ViewOptions,
+        client_context_id: str | None = None,
+        debug: bool | None = None,
+        endkey: Any = None,
+        endkey_docid: str | None = None,
+        full_set: bool | None = None,
+        group: bool | None = None,
+        group_level: int | None = None,
+        inclusive_end: bool | None = None,
+        key: Any = None,
+        keys: Sequence[Any] | None = None,
+        limit: int | None = None,
+        namespace: DesignDocumentNamespace | None = None,
+        on_error: ViewErrorMode | str | None = None,
+        order: ViewOrdering | str | None = None,
+        query_string: Sequence[str] | None = None,
+        raw: Mapping[str, str] | None = None,
+        reduce: bool | None = None,
+        retry_strategy: RetryStrategy | None = None,
+        scan_consistency: ViewScanConsistency | str | None = None,
+        serializer: Any = None,
+        skip: int | None = None,
+        startkey: Any = None,
+        startkey_docid: str | None = None,
+        timeout: float | timedelta | None = None,
+        type: Any = None,
+    ) -> View[Any]: ...
+    def view_query(
+        self,
+        design_doc: str,
+        view_name: str,
+        *view_options: ViewOptions,
+        client_context_id: str | None = None,
+        debug: bool | None = None,
+        endkey: Any = None,
+        endkey_docid: str | None = None,
+        full_set: bool | None = None,
+        group: bool | None = None,
+        group_level: int | None = None,
+        inclusive_end: bool | None = None,
+        key: Any = None,
+        keys: Sequence[Any] | None = None,
+        limit: int | None = None,
+        namespace: DesignDocumentNamespace | None = None,
+        on_error: ViewErrorMode | str | None = None,
+        order: ViewOrdering | str | None = None,
+        query_string: Sequence[str] | None = None,
+        raw: Mapping[str, str] | None = None,
+        reduce: bool | None = None,
+        retry_strategy: RetryStrategy | None = None,
+        scan_consistency: ViewScanConsistency | str | None = None,
+        serializer: Any = None,
+        skip: int | None = None,
+        startkey: Any = None,
+        startkey_docid: str | None = None,
+        timeout: float | timedelta | None = None,
+        type: Any = None,
     ) -> View[Any]:
         """Query a view; its rows stream.
 
@@ -5731,6 +5967,8 @@ class ViewMethods:
             startkey_docid: the first document among those whose row has *startkey*.
             timeout: seconds that it has; while rows wait to be taken none pass. None: as the
                 Bucket's `views_timeout` says.
+            type: of the rows' values: what msgspec takes, as a Struct or a dataclass. None: as JSON
+                says.
 
         A node that fails has its rows missing: the others are given, then ViewEngineError is
         raised, unless *on_error* is CONTINUE; `errors` has all failures. Nothing is sent before the
@@ -5773,6 +6011,7 @@ class ViewMethods:
                     startkey=startkey,
                     startkey_docid=startkey_docid,
                     timeout=timeout,
+                    type=type,
                 ),
                 crossing,
             )

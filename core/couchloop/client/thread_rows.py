@@ -9,6 +9,7 @@ from couchloop.analytics.results import OfAnalytics
 from couchloop.client.crossing import Crossing
 from couchloop.client.rows import RowsBase
 from couchloop.client.thread_stream import ThreadStream
+from couchloop.exceptions import ValueFormatError
 from couchloop.fulltext.results import OfSearches
 from couchloop.n1ql.results import OfQueries
 from couchloop.operations.retrieve import get_multi
@@ -168,7 +169,12 @@ class View(OfViews, RowsRequest[T]):
         if not keys:
             return {}
         owner = self._owner
-        pending: Any = get_multi(owner._defaults, keys, quiet=True)  # noqa: SLF001 - ours
+        stream = self._stream
+        pending: Any = get_multi(owner._defaults, keys, **stream.of_documents)  # noqa: SLF001 - ours
         pending.owner = owner
-        found: Mapping[Any, Any] = self._way.run(pending)
+        found: Mapping[Any, Any]
+        try:
+            found = self._way.run(pending)
+        except ValueFormatError as error:
+            found = stream.without(error)
         return found

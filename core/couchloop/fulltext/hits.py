@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from couchloop.exceptions import BrokenAnswerError, CouchbaseError
+from couchloop.exceptions import BrokenAnswerError, CouchbaseError, ValueFormatError
 from couchloop.records import record
 from couchloop.transcoder import decode_json
+from couchloop.typed import convert
+
+if TYPE_CHECKING:
+    from typing import Generic
+
+    from typing_extensions import TypeVar as WithDefault
+
+    F = WithDefault("F", default=dict[str, Any])
+
+    class _Hit(dict[str, Any], Generic[F]):
+        __slots__ = ()
+
+else:
+    F = TypeVar("F")
+    _Hit = dict
 
 
 @record(frozen=True, slots=True)
@@ -80,8 +95,11 @@ class SearchRowLocations:
         return f"{type(self).__name__}({self._told!r})"
 
 
-class SearchRow(dict[str, Any]):
-    """A hit: its members by name, as in SDK 2.5, and as attributes, as in SDK 4."""
+class SearchRow(_Hit[F]):
+    """A hit: its members by name, as in SDK 2.5, and as attributes, as in SDK 4.
+
+    Its `fields` are a dict, or what *type* of the search has made of them.
+    """
 
     __slots__ = ()
 
@@ -104,9 +122,10 @@ class SearchRow(dict[str, Any]):
         return found
 
     @property
-    def fields(self) -> dict[str, Any]:
+    def fields(self) -> F:
         """Return the fields of the document that the search has asked for."""
-        return self.get("fields") or {}
+        found: Any = self.get("fields")
+        return {} if found is None else found  # type: ignore[no-any-return]  # as the search said
 
     @property
     def sort(self) -> list[str]:
@@ -134,12 +153,22 @@ class SearchRow(dict[str, Any]):
         return self.get("partial_match") is True
 
 
-def read_hit(data: bytes) -> SearchRow:
-    """Return a hit. Raises BrokenAnswerError for what is none."""
+def read_hit(data: bytes, kind: Any = None) -> SearchRow[Any]:
+    """Return a hit, with its fields as a value of the type *kind*, if that is not None.
+
+    Raises BrokenAnswerError for what is none, ValueFormatError for fields that do not fit.
+    """
     try:
         found = decode_json(data)
     except CouchbaseError as error:
         raise BrokenAnswerError("a hit of the answer is no JSON") from error
     if not isinstance(found, dict):
         raise BrokenAnswerError("a hit of the answer is no JSON object")
-    return SearchRow(found)
+    hit = SearchRow[Any](found)
+    if kind is not None:
+        try:
+            hit["fields"] = convert(hit.fields, kind, "fields")
+        except ValueFormatError as error:
+            error.key = hit.id or None
+            raise
+    return hit

@@ -29,6 +29,7 @@ from couchloop.http.service import JSON, Service, ServiceRequest
 from couchloop.operations.rows import RowStream
 from couchloop.retries import RetryReason
 from couchloop.safety.printable import printable
+from couchloop.typed import decoder_of
 
 if TYPE_CHECKING:
     from couchloop.hot.operation import Defaults
@@ -53,11 +54,13 @@ class SearchRows(RowStream[SearchRow]):
         scope: of the index, if it has one.
         timeout: seconds that the search has.
         row_factory: makes of a hit what is given instead; None: it is given itself.
+        kind: the type of hits' fields; None: they are a dict.
 
     Raises InvalidSettingError (a TypeError), InvalidSearchError (a ValueError), NoChildrenError.
     """
 
     request = "SearchResult"
+    typed_row = SearchRow
     retry_reason = RetryReason.SEARCH_TOO_MANY_REQUESTS
 
     def __init__(
@@ -70,12 +73,17 @@ class SearchRows(RowStream[SearchRow]):
         scope: Scope | None,
         timeout: float,
         row_factory: Callable[[SearchRow], Any] | None = None,
+        kind: Any = None,
     ) -> None:
+        if kind is not None:
+            # What is no type is told by the call.
+            decoder_of(kind)
         path = _path(index, scope)
         self._body = sent_body(index, query, params, scope)
         """What is asked, as it was when the search was made."""
         self._scope = scope
         self._make = row_factory
+        self._kind = kind
         self._has_vectors = searched(query)[1] is not None
         asked = ServiceRequest(
             Service.SEARCH,
@@ -109,7 +117,7 @@ class SearchRows(RowStream[SearchRow]):
         return self.asked
 
     def _row(self, data: bytes) -> Any:
-        hit = read_hit(data)
+        hit = read_hit(data, self._kind)
         return hit if self._make is None else self._make(hit)
 
     def _refusal(self, body: bytes) -> CouchbaseError:

@@ -46,6 +46,7 @@ def search(
     skip: int | None = None,
     sort: Sort | Iterable[Sort | str] | None = None,
     timeout: float | timedelta | None = None,
+    type: Any = None,  # noqa: A002 - as the type itself
 ) -> SearchRows:
     """Find documents by what is in them; hits stream, the best come first.
 
@@ -76,6 +77,8 @@ def search(
         sort: a Sort, or a list of fields' names and of sorts. None: by score.
         timeout: seconds that it has; while hits wait to be taken none pass. None: as the params
             say, or the option search_timeout.
+        type: of the hits' fields: what msgspec takes, as a Struct or a dataclass. None: a dict. A
+            hit whose fields do not fit ends the search with a ValueFormatError.
 
     Parts of the index that have failed are told by `errors` of the result, beside the hits of
     others. Nothing is sent before the first hit is asked for. A search changes nothing: where its
@@ -106,7 +109,7 @@ def search(
         "sort": sort,
         "timeout": timeout,
     }
-    return _made("search", defaults, index, query, params, given, row_factory)
+    return _made("search", defaults, index, query, params, given, row_factory, type)
 
 
 def search_query(
@@ -116,6 +119,7 @@ def search_query(
     params: Params | None = None,
     *,
     row_factory: Callable[[SearchRow], Any] | None = None,
+    type: Any = None,  # noqa: A002 - as the type itself
     **options: Any,
 ) -> SearchRows:
     """Find documents by what is in them: SDK 4's older name of `search`, which see.
@@ -125,11 +129,12 @@ def search_query(
         query: what is searched for.
         params: how it is to be answered.
         row_factory: is called with each hit, and gives what is given instead.
+        type: of the hits' fields; see `search`.
         options: as `search` has them.
 
     Raises ArgumentError for an option that there is not, and what `search` raises.
     """
-    return _made("search_query", defaults, index, query, params, options, row_factory)
+    return _made("search_query", defaults, index, query, params, options, row_factory, type)
 
 
 def _made(
@@ -140,12 +145,13 @@ def _made(
     params: Params | None,
     given: Mapping[str, Any],
     row_factory: Callable[[SearchRow], Any] | None,
+    kind: Any,
 ) -> SearchRows:
     if params is None:
         params = Params()
     elif not isinstance(params, Params):
-        kind = type(params).__name__
-        raise InvalidSettingError(f"params are a Params, not {kind}", objextra=params)
+        text = f"params are a Params, not {type(params).__name__}"
+        raise InvalidSettingError(text, objextra=params)
     if row_factory is not None and not callable(row_factory):
         raise InvalidSettingError("a row_factory is a function", objextra=row_factory)
     params = params.updated(given)
@@ -153,4 +159,4 @@ def _made(
     services = defaults.services
     scope = (services.bucket, services.scope) if services.scope else None
     seconds = services.search_timeout if params.timeout is None else params.timeout
-    return SearchRows(name, defaults, index, query, params, scope, seconds, row_factory)
+    return SearchRows(name, defaults, index, query, params, scope, seconds, row_factory, kind)

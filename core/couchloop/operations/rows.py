@@ -64,6 +64,8 @@ class RowStream(Stream[T], Generic[T]):
 
     request: ClassVar[str] = "RowsRequest"
     """The class that its consumer has (`gcouchbase.rows`, `txcouchbase.rows`)."""
+    typed_row: ClassVar[type | None] = None
+    """Of which type a row is whose part is of the user's type; None: the row itself is."""
     statement: str | None = None
     """What a query says; None: it is said otherwise."""
     retry_reason: ClassVar[RetryReason] = RetryReason.UNKNOWN

@@ -91,6 +91,7 @@ OTHERS: Final = (
     "retry_strategy",
     "serializer",
     "timeout",
+    "type",
 )
 """Options that are more than that."""
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple
+
+from couchloop.hot.result import V
 
 
-class ViewRow(NamedTuple):
+class ViewRow(NamedTuple, Generic[V]):
     """A row of a view."""
 
     key: Any
     """What the view has emitted first; of a reduced view that of the group, None if all is one."""
-    value: Any
+    value: V
     """What it has emitted second, or what that was reduced to."""
     docid: str | None
     """The document's key; None: the view is reduced."""

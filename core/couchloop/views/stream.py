@@ -11,6 +11,9 @@ from couchloop.exceptions import (
     ConnectionLostError,
     CouchbaseError,
     IncompleteAnswerError,
+    ValueFormatError,
+    own_copy,
+    without_frames,
 )
 from couchloop.http.rows import VIEW_ROWS
 from couchloop.http.service import JSON, Service, ServiceRequest
@@ -18,6 +21,7 @@ from couchloop.management.answers import segment
 from couchloop.management.design_documents import path_of
 from couchloop.operations.rows import RowStream, row_reader
 from couchloop.retries import RetryReason
+from couchloop.typed import convert, decoder_of
 from couchloop.views.params import ONERROR_CONTINUE, QueryBase, SpatialQuery
 from couchloop.views.refusals import failure, refusal
 from couchloop.views.rows import SpatialRow, ViewRow
@@ -49,6 +53,8 @@ class Asked(NamedTuple):
     """Whether documents are fetched beside."""
     is_streamed: bool = True
     """Whether rows are given before the answer is whole."""
+    kind: Any = None
+    """The type of rows' values, and of documents; None: as JSON says."""
 
 
 class ViewStream(RowStream[Any]):
@@ -59,9 +65,12 @@ class ViewStream(RowStream[Any]):
         defaults: of the Bucket.
         asked: what is asked.
         read: reads the bytes of a row; user code may run in it. None: as JSON says.
+
+    Raises what `couchloop.typed.decoder_of` raises.
     """
 
     request: ClassVar[str] = "View"
+    typed_row = ViewRow
     retry_reason = RetryReason.VIEWS_TEMPORARY_FAILURE
 
     def __init__(
@@ -73,6 +82,11 @@ class ViewStream(RowStream[Any]):
     ) -> None:
         self.design, self.view, self.query = asked.design, asked.view, asked.query
         self.has_documents = asked.has_documents
+        self._kind = asked.kind
+        if asked.kind is not None:
+            decoder_of(asked.kind)
+        self._misfit: CouchbaseError | None = None
+        """What is wrong with a document: it is told of behind the rows before it."""
         self._is_streamed = asked.is_streamed
         self._decode = _read_json if read is None else read
         self._held: deque[Any] = deque()
@@ -93,7 +107,19 @@ class ViewStream(RowStream[Any]):
         parts = self._decode(data)
         if not isinstance(parts, Mapping) or "key" not in parts or "value" not in parts:
             raise BrokenAnswerError("a row of the answer is none of a view: it has no key or value")
-        return parts
+        return parts if self._kind is None else self._typed(parts)
+
+    def _typed(self, parts: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a row with its value as the type has it."""
+        value = parts["value"]
+        if value is None and self.has_documents:
+            # Views that are asked for documents have no more to say, often.
+            return parts
+        try:
+            return {**parts, "value": convert(value, self._kind, "value")}
+        except ValueFormatError as error:
+            error.key = parts.get("id")
+            raise
 
     def _made(self, parts: Mapping[str, Any], document: Any) -> Any:
         key, value, docid = parts["key"], parts["value"], parts.get("id")
@@ -111,6 +137,8 @@ class ViewStream(RowStream[Any]):
 
         Raises what `row` raises for one that cannot be read, if none is before it.
         """
+        if self._misfit is not None:
+            raise self._left_misfit()
         page: list[Mapping[str, Any]] = []
         ready: deque[Any] = self.ready
         while ready and len(page) < PAGE:
@@ -134,11 +162,40 @@ class ViewStream(RowStream[Any]):
         """Return the keys of a page's documents, each once."""
         return list(dict.fromkeys(each["id"] for each in page if each.get("id") is not None))
 
+    @property
+    def of_documents(self) -> dict[str, Any]:
+        """With which keywords `get_multi` fetches documents."""
+        return {"quiet": True} if self._kind is None else {"quiet": True, "type": self._kind}
+
+    def without(self, error: ValueFormatError) -> Mapping[Any, Any]:
+        """Return the documents that `get_multi` has read, which has raised *error* for the others.
+
+        It is raised behind the rows that are before it.
+        """
+        self._misfit = own_copy(without_frames(error))
+        found: Mapping[Any, Any] = error.all_results or {}
+        return found
+
     def with_documents(
         self, page: Sequence[Mapping[str, Any]], documents: Mapping[Any, Any]
     ) -> list[Any]:
-        """Return the rows of a page with their documents; user code may run in here."""
-        return [self._made(each, documents.get(each.get("id"))) for each in page]
+        """Return the rows of a page with their documents; user code may run in here.
+
+        Raises what is wrong with the document of the first, if so.
+        """
+        rows: list[Any] = []
+        for each in page:
+            if self._misfit is not None and each.get("id") == self._misfit.key:
+                if not rows:
+                    raise self._left_misfit()
+                break
+            rows.append(self._made(each, documents.get(each.get("id"))))
+        return rows
+
+    def _left_misfit(self) -> CouchbaseError:
+        error, self._misfit = self._misfit, None
+        assert error is not None, "it was looked at"
+        return self._told(error)
 
     # See `RowStream`
 

@@ -33,6 +33,7 @@ def query(
     row_processor: RowProcessor | None = None,
     streaming: bool = True,
     timeout: float | timedelta | None = None,
+    type: Any = None,  # noqa: A002 - as the type itself
     **params: Any,
 ) -> ViewStream:
     """Query a view; its rows stream.
@@ -49,6 +50,8 @@ def query(
         streaming: whether rows are given while the answer comes, or once it is whole.
         timeout: seconds that it has; while rows wait to be taken none pass. None: as the Bucket's
             `views_timeout` says.
+        type: of the rows' values, and of documents: what msgspec takes, as a Struct or a dataclass;
+            with *include_docs* a value may be null beside. None: as JSON says.
         params: parameters of a ViewQuery: `key`, `keys`, `limit`, `stale` and the others.
 
     A node that fails has its rows missing: the others are given, then ViewEngineError is raised,
@@ -70,6 +73,7 @@ def query(
         _row_of(row_processor),
         has_documents,
         is_true(streaming, "streaming"),
+        type,
     )
     return ViewStream("query", defaults, asked)
 
@@ -103,6 +107,7 @@ def view_query(
     startkey: Any = None,
     startkey_docid: str | None = None,
     timeout: float | timedelta | None = None,
+    type: Any = None,  # noqa: A002 - as the type itself
 ) -> ViewStream:
     """Query a view; its rows stream.
 
@@ -136,6 +141,8 @@ def view_query(
         startkey_docid: the first document among those whose row has *startkey*.
         timeout: seconds that it has; while rows wait to be taken none pass. None: as the Bucket's
             `views_timeout` says.
+        type: of the rows' values: what msgspec takes, as a Struct or a dataclass. None: as JSON
+            says.
 
     A node that fails has its rows missing: the others are given, then ViewEngineError is raised,
     unless *on_error* is CONTINUE; `errors` has all failures. Nothing is sent before the first row
@@ -172,6 +179,7 @@ def view_query(
         "startkey": startkey,
         "startkey_docid": startkey_docid,
         "timeout": timeout,
+        "type": type,
     }
     given |= {name: value for name, value in said.items() if value is not None}
     options.check(given)
@@ -182,8 +190,12 @@ def view_query(
         options.query_of(given),
         _seconds(defaults, given.get("timeout")),
         ViewRow,
+        kind=given.get("type"),
     )
-    return ViewStream("view_query", defaults, asked, options.reader(given.get("serializer")))
+    serializer = given.get("serializer")
+    if serializer is not None and asked.kind is not None:
+        raise ArgumentError("a serializer and a type exclude each other")
+    return ViewStream("view_query", defaults, asked, options.reader(serializer))
 
 
 def _query_of(query: Any, params: Mapping[str, Any]) -> QueryBase:

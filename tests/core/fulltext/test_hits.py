@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from couchloop.exceptions import BrokenAnswerError
+from couchloop.exceptions import BrokenAnswerError, ValueFormatError
 from couchloop.fulltext import SearchRow, SearchRowLocation, SearchRowLocations
 from couchloop.fulltext.hits import read_hit
 
@@ -30,6 +31,14 @@ HIT = {
     "explanation": {"value": 0.5},
     "partial_match": True,
 }
+
+
+@dataclass
+class Named:
+    """What fields of a hit are."""
+
+    name: str
+
 
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=4),
@@ -90,3 +99,20 @@ def test_no_hit(data: bytes) -> None:
     """What is no object is a broken answer."""
     with pytest.raises(BrokenAnswerError):
         read_hit(data)
+
+
+def test_typed_fields() -> None:
+    """Fields are of a type that is asked for; what does not fit says where, and of which hit."""
+    pytest.importorskip("msgspec")
+    row = read_hit(json.dumps(HIT).encode(), Named)
+    assert row.fields == row["fields"] == Named("Sea Inn")
+    assert {**row, "fields": None} == {**HIT, "fields": None}
+    assert read_hit(b'{"id":"a"}', dict[str, int]).fields == {}
+    with pytest.raises(
+        ValueFormatError, match=r"the field fields.name does not fit Named"
+    ) as raised:
+        read_hit(b'{"id":"a","fields":{"name":5}}', Named)
+    assert (raised.value.key, raised.value.path) == ("a", "$.fields.name")
+    with pytest.raises(ValueFormatError, match=r"the field fields does not fit Named") as raised:
+        read_hit(b'{"fields":[]}', Named)
+    assert (raised.value.key, raised.value.path) == (None, "$.fields")

@@ -72,11 +72,11 @@ def test_scope() -> None:
 
 
 def test_names() -> None:
-    """All options of `search` are those of `Params`, and the other way round."""
+    """Options of `search` are those of `Params`, but for how hits are read."""
     import inspect  # noqa: PLC0415 - of this test alone
 
     named = set(inspect.signature(search).parameters)
-    assert named - {"defaults", "index", "query", "params", "row_factory"} == set(
+    assert named - {"defaults", "index", "query", "params", "row_factory", "type"} == set(
         inspect.signature(Params).parameters
     )
     assert named & OPTIONS == set(inspect.signature(Params).parameters)
@@ -88,6 +88,7 @@ def test_names() -> None:
         ({"params": {"limit": 1}}, InvalidSettingError),
         ({"limits": 1}, ArgumentError),
         ({"row_factory": 5}, InvalidSettingError),
+        ({"retry_strategy": 5}, ArgumentError),
         ({"facets": 5}, TypeError),
     ],
 )

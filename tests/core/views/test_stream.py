@@ -16,7 +16,9 @@ from couchloop.exceptions import (
     CouchbaseError,
     IncompleteAnswerError,
     InvalidNameError,
+    InvalidSettingError,
     ServiceNotAvailableError,
+    ValueFormatError,
     ViewEngineError,
     ViewNotFoundError,
 )
@@ -281,3 +283,49 @@ def test_not_repeated() -> None:
     assert len(taken) == 2
     assert isinstance(hands.failure(), IncompleteAnswerError)
     assert len(hands.asked) == 1
+
+
+def typed(*values: Any, **members: Any) -> Hands:
+    """Return a query whose rows have these values, which are to be numbers; it was answered."""
+    hands = asked(kind=int, **members)
+    rows = [{"id": f"d{n}", "key": n, "value": value} for n, value in enumerate(values)]
+    hands.answer(json.dumps({"rows": rows}).encode())
+    return hands
+
+
+def test_typed_values() -> None:
+    """Values are of the type; one that is not comes behind the rows before it, and says where."""
+    pytest.importorskip("msgspec")
+    assert typed(1, 2).rows() == [ViewRow(0, 1, "d0", None), ViewRow(1, 2, "d1", None)]
+    for is_streamed in (True, False):
+        hands = typed(1, None, 3, is_streamed=is_streamed)
+        assert hands.turns().result() == ViewRow(0, 1, "d0", None)
+        error = hands.failure()
+        assert type(error) is ValueFormatError
+        assert (error.path, error.key) == ("$.value", "d1")
+        assert str(error).startswith("the field value does not fit int: expected int, got null")
+    with pytest.raises(InvalidSettingError):
+        asked(kind=5)
+
+
+def test_documents_of_a_type() -> None:
+    """They are asked for by the type; one that does not fit comes behind the rows before it."""
+    pytest.importorskip("msgspec")
+    assert asked(has_documents=True).stream.of_documents == {"quiet": True}
+    stream = typed(None, 5, 6, 7, has_documents=True).stream
+    assert stream.of_documents == {"quiet": True, "type": int}
+    page = stream.page()
+    assert [row["value"] for row in page] == [None, 5, 6, 7]
+    error = ValueFormatError("not this", key="d2")
+    error.all_results = {"d0": 0, "d1": 1, "d2": None, "d3": 3}
+    rows = stream.with_documents(page, stream.without(error))
+    assert [(row.docid, row.doc) for row in rows] == [("d0", 0), ("d1", 1)]
+    with pytest.raises(ValueFormatError, match="not this") as raised:
+        stream.page()
+    assert raised.value is not error
+    assert stream.page() == []
+    # Where it is the first, there is nothing before it.
+    found = stream.without(error)
+    with pytest.raises(ValueFormatError, match="not this"):
+        stream.with_documents(page[2:], found)
+    assert len(stream.with_documents(page, found)) == 4
