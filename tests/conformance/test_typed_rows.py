@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 import pytest
 
 from couchloop.exceptions import ArgumentError, InvalidSettingError, ValueFormatError
+from couchloop.fulltext import SearchOptions
 from couchloop.transcoder import FMT_BYTES
 from couchloop.views import RowProcessor, SpatialQuery, SpatialRow, ViewOptions
 from tests.conformance.loops import Loop, opened_at
@@ -73,6 +74,7 @@ def test_hits(loop: Loop) -> None:
             there.cluster.search("i", "a", fields=["*"], type=User),
             there.cluster.search_query("i", "a", type=User, fields=["*"]),
             bucket.search("i", "a", type=User),
+            bucket.search("i", "a", SearchOptions(type=User)),
             bucket.default_collection().search("i", "a", type=User),
         ):
             first, second = loop.take(request)

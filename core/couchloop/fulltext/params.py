@@ -14,6 +14,7 @@ from couchloop.fulltext.members import Member, Part, count, flag, name, names, o
 from couchloop.fulltext.sorts import Sort, sort_keys
 from couchloop.operations.scan import Changes
 from couchloop.retries import RetryStrategy, check_strategy
+from couchloop.typed import decoder_of
 
 Scope = tuple[str, str]
 """The names of a bucket and a scope."""
@@ -79,12 +80,13 @@ class Params(Part):
         raw: further members of the request, as the service has them.
         retry_strategy: whether and when the search is tried again. None: as the Cluster or the
             Bucket says.
+        type: of the hits' fields: what msgspec takes, as a Struct or a dataclass. None: a dict.
 
     Raises InvalidSettingError (a TypeError), InvalidSearchError (a ValueError),
     InvalidTimeoutError.
     """
 
-    __slots__ = ("_seconds", "_state", "_strategy", "facets")
+    __slots__ = ("_kind", "_seconds", "_state", "_strategy", "facets")
 
     limit = Member("size", count, "Hits at most.")
     skip = Member("from", count, "Hits that are left out.")
@@ -128,6 +130,7 @@ class Params(Part):
         show_request: bool | None = None,
         raw: Mapping[str, Any] | None = None,
         retry_strategy: RetryStrategy | None = None,
+        type: Any = None,  # noqa: A002 - as the type itself
     ) -> None:
         super().__init__()
         self.facets = FacetDict(facets)
@@ -135,6 +138,7 @@ class Params(Part):
         self._seconds: float | None = None
         self._state: Changes | None = None
         self._strategy: RetryStrategy | None = None
+        self._kind: Any = None
         self._assign(
             limit=limit,
             skip=skip,
@@ -155,6 +159,7 @@ class Params(Part):
         )
         self.timeout = timeout
         self.retry_strategy = retry_strategy
+        self.type = type
         if consistent_with is not None:
             self.consistent_with(consistent_with)
 
@@ -177,6 +182,18 @@ class Params(Part):
     @retry_strategy.setter
     def retry_strategy(self, value: RetryStrategy | None) -> None:
         self._strategy = None if value is None else check_strategy(value)
+
+    @property
+    def type(self) -> Any:
+        """Of which type the hits' fields are. None: they are a dict."""
+        return self._kind
+
+    @type.setter  # noqa: A003 - its own name
+    def type(self, value: Any) -> None:
+        if value is not None:
+            # What is no type is told of here.
+            decoder_of(value)
+        self._kind = value
 
     def consistent_with(self, state: Changes) -> None:
         """Have the search wait for the changes of *state*.
@@ -202,7 +219,7 @@ class Params(Part):
         made._members = dict(self._members)
         made.facets.update(self.facets)
         made._seconds, made._state = self._seconds, self._state
-        made._strategy = self._strategy
+        made._strategy, made._kind = self._strategy, self._kind
         for attribute, value in given.items():
             if attribute not in OPTIONS:
                 raise ArgumentError(
@@ -267,8 +284,14 @@ class Params(Part):
         if same is not True:
             return same
         assert isinstance(other, Params)
-        mine = (self.facets, self._seconds, self._state, self._strategy)
-        return mine == (other.facets, other._seconds, other._state, other._strategy)
+        mine = (self.facets, self._seconds, self._state, self._strategy, self._kind)
+        return mine == (
+            other.facets,
+            other._seconds,
+            other._state,
+            other._strategy,
+            other._kind,
+        )
 
     __hash__ = None  # as of all parts
 
@@ -279,6 +302,7 @@ OPTIONS: Final = frozenset(
         "consistent_with",
         "retry_strategy",
         "timeout",
+        "type",
         *(name for name, member in vars(Params).items() if isinstance(member, Member)),
     }
 )

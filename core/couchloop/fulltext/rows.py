@@ -29,7 +29,6 @@ from couchloop.http.service import JSON, Service, ServiceRequest
 from couchloop.operations.rows import RowStream
 from couchloop.retries import RetryReason
 from couchloop.safety.printable import printable
-from couchloop.typed import decoder_of
 
 if TYPE_CHECKING:
     from couchloop.hot.operation import Defaults
@@ -54,7 +53,6 @@ class SearchRows(RowStream[SearchRow]):
         scope: of the index, if it has one.
         timeout: seconds that the search has.
         row_factory: makes of a hit what is given instead; None: it is given itself.
-        kind: the type of hits' fields; None: they are a dict.
 
     Raises InvalidSettingError (a TypeError), InvalidSearchError (a ValueError), NoChildrenError.
     """
@@ -73,17 +71,13 @@ class SearchRows(RowStream[SearchRow]):
         scope: Scope | None,
         timeout: float,
         row_factory: Callable[[SearchRow], Any] | None = None,
-        kind: Any = None,
     ) -> None:
-        if kind is not None:
-            # What is no type is told by the call.
-            decoder_of(kind)
         path = _path(index, scope)
         self._body = sent_body(index, query, params, scope)
         """What is asked, as it was when the search was made."""
         self._scope = scope
         self._make = row_factory
-        self._kind = kind
+        self._kind = params.type
         self._has_vectors = searched(query)[1] is not None
         asked = ServiceRequest(
             Service.SEARCH,

@@ -108,8 +108,9 @@ def search(
         "skip": skip,
         "sort": sort,
         "timeout": timeout,
+        "type": type,
     }
-    return _made("search", defaults, index, query, params, given, row_factory, type)
+    return _made("search", defaults, index, query, params, given, row_factory)
 
 
 def search_query(
@@ -134,7 +135,9 @@ def search_query(
 
     Raises ArgumentError for an option that there is not, and what `search` raises.
     """
-    return _made("search_query", defaults, index, query, params, options, row_factory, type)
+    return _made(
+        "search_query", defaults, index, query, params, {**options, "type": type}, row_factory
+    )
 
 
 def _made(
@@ -145,7 +148,6 @@ def _made(
     params: Params | None,
     given: Mapping[str, Any],
     row_factory: Callable[[SearchRow], Any] | None,
-    kind: Any,
 ) -> SearchRows:
     if params is None:
         params = Params()
@@ -159,4 +161,4 @@ def _made(
     services = defaults.services
     scope = (services.bucket, services.scope) if services.scope else None
     seconds = services.search_timeout if params.timeout is None else params.timeout
-    return SearchRows(name, defaults, index, query, params, scope, seconds, row_factory, kind)
+    return SearchRows(name, defaults, index, query, params, scope, seconds, row_factory)

@@ -72,11 +72,11 @@ def test_scope() -> None:
 
 
 def test_names() -> None:
-    """Options of `search` are those of `Params`, but for how hits are read."""
+    """All options of `search` are those of `Params`, and the other way round."""
     import inspect  # noqa: PLC0415 - of this test alone
 
     named = set(inspect.signature(search).parameters)
-    assert named - {"defaults", "index", "query", "params", "row_factory", "type"} == set(
+    assert named - {"defaults", "index", "query", "params", "row_factory"} == set(
         inspect.signature(Params).parameters
     )
     assert named & OPTIONS == set(inspect.signature(Params).parameters)
