@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from couchloop.hot.operation import Pending
+from couchloop.exceptions import CouchbaseError
+from couchloop.hot.operation import Pending, named
 
 __all__ = ["ServicesDriver"]
 
@@ -16,7 +17,11 @@ class ServicesDriver:
 
     def run(self, pending: Pending[T]) -> T:
         """See `GeventDriver.run`."""
-        services = pending.owner._ask_services()  # noqa: SLF001 - ours
+        try:
+            services = pending.owner._ask_services()  # noqa: SLF001 - ours
+        except CouchbaseError as error:
+            named(error, getattr(pending, "name", "request"))
+            raise
         try:
             # They stay there until it is answered, whatever becomes of the owner's login.
             return services._driver.run(pending)  # type: ignore[no-any-return]  # noqa: SLF001

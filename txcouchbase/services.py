@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred, fail
 
 from couchloop.exceptions import CouchbaseError, WrongLoopError, without_frames
-from couchloop.hot.operation import Pending
+from couchloop.hot.operation import Pending, named
 
 __all__ = ["ServicesDriver"]
 
@@ -25,7 +25,7 @@ class ServicesDriver:
             del owner
             raise
         except CouchbaseError as error:
-            return fail(without_frames(error))
+            return fail(without_frames(named(error, getattr(pending, "name", "request"))))
         # They stay there until it is answered, whatever becomes of the owner's login.
         driver = services._driver  # noqa: SLF001 - ours
         return driver.run(pending, (owner, services))  # type: ignore[no-any-return]

@@ -363,6 +363,26 @@ class TestArguments:
         assert loop.in_thread(lambda: refused(handle, waits=False)) == text
         assert name in text
 
+    def test_closed(self, loop: Loop, served: Any) -> None:
+        """What is asked of a closed Bucket says what it was: operations, streams, services."""
+        with opened(loop, cluster_of(loop, served)) as bucket:
+            collections = bucket.collections()
+        calls: dict[str, tuple[Callable[[], Any], ...]] = {
+            "get": (
+                lambda: loop.wait(bucket.get("k")),
+                lambda: loop.wait(bucket.get_multi(["k", "l"])),
+                lambda: loop.wait(bucket.get_stream(["k"]).run()),
+            ),
+            "n1ql_query": (lambda: bucket.n1ql_query("SELECT 1"),),
+            "get_all_scopes": (lambda: loop.wait(collections.get_all_scopes()),),
+        }
+        for name, issues in calls.items():
+            for issue in issues:
+                with pytest.raises(E.ObjectDestroyedError) as caught:
+                    issue()
+                assert caught.value.context is not None
+                assert caught.value.context.operation == name
+
     def test_collections_are_named(self, loop: Loop, bucket: Any) -> None:
         """So is the collection that it is about, with the operation."""
         with pytest.raises(E.EmptyKeyError, match=r"\(get, collection s\.c\)"):

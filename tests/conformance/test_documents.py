@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from time import time
 from typing import Any
@@ -15,10 +15,11 @@ from couchloop.exceptions import (
     InvalidTtlError,
     NotFoundError,
     StoreLockedError,
+    ValueFormatError,
 )
 from couchloop.items import Item, ItemOptionDict
 from couchloop.retries import FailFast
-from couchloop.transcoder import FMT_UTF8
+from couchloop.transcoder import FMT_UTF8, RawBinaryTranscoder
 from tests.conformance.loops import Loop, cluster_of, opened
 
 
@@ -94,6 +95,22 @@ class TestArguments:
 
 class TestLocks:
     """Locked documents."""
+
+    def test_locked_and_not_readable(self, loop: Loop, bucket: Any) -> None:
+        """Who cannot decode what he has locked can unlock it, whatever he has called."""
+        loop.wait(bucket.upsert("k", "text"))
+        handle, reader = bucket.threadsafe(), RawBinaryTranscoder()
+        locks: tuple[Callable[[], Any], ...] = (
+            lambda: loop.wait(bucket.get_and_lock("k", 15, transcoder=reader)),
+            lambda: loop.wait(bucket.lock("k", 15, transcoder=reader)),
+            lambda: loop.wait(bucket.lock_multi(["k"], 15, transcoder=reader)),
+            lambda: loop.in_thread(lambda: handle.lock("k", 15, transcoder=reader)),
+        )
+        for lock in locks:
+            with pytest.raises(ValueFormatError) as caught:
+                lock()
+            assert loop.wait(bucket.unlock("k", caught.value.cas)).success
+        loop.wait(bucket.upsert("k", 1))
 
     def test_lock(self, loop: Loop, bucket: Any) -> None:
         """Who has the CAS of the lock can change and unlock the document, nobody else."""

@@ -279,6 +279,11 @@ def test_blocks(loop: Loop) -> None:
             loop.wait(other.upsert("k", 1))
             loop.wait(outside.run(bucket.upsert, "k", 1))
         loop.wait(bucket.upsert("k", 1))
+        again = bucket.durability(persist_to=0, replicate_to=1, timeout=0.2)
+        for _ in range(2):
+            with again, pytest.raises(DurabilityTimeoutError) as caught:
+                loop.wait(bucket.upsert("k", 1))
+            assert caught.value.cas == loop.wait(bucket.get("k")).cas
         with pytest.raises(InvalidDurabilityError):
             bucket.durability(persist_to="x")
         with pytest.raises(InvalidTimeoutError):

@@ -238,7 +238,11 @@ def test_celery(served: ServedCluster, tmp_path: Path, pool: str) -> None:
     folders = {"data_folder_in": "queue", "data_folder_out": "queue", "control_folder": "control"}
     (tmp_path / "queue").mkdir()
     (tmp_path / "here.py").write_text(
+        "from celery.signals import worker_ready\n"
         "from celery_app import app, main\n"
+        "@worker_ready.connect\n"
+        "def tell(**_):\n"
+        "    open('ready', 'w').close()\n"
         f"app.conf.broker_transport_options = {folders!r}\n"
         "if __name__ == '__main__':\n    main()\n"
     )
@@ -248,6 +252,9 @@ def test_celery(served: ServedCluster, tmp_path: Path, pool: str) -> None:
     command += ["-c", "50" if pool == "gevent" else "1"]
     worker = start(tmp_path, *command, "--loglevel", "WARNING", **environment)
     try:
+        # What the client waits for is results, and not Celery's start.
+        is_ready = (tmp_path / "ready").exists
+        until(lambda: is_ready() or worker.poll() is not None, "the worker is not up", limit=60)
         client = start(tmp_path, "here.py", **environment)
         output, errors = finish(client)
         assert (client.returncode, errors) == (0, "")

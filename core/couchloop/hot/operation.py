@@ -283,12 +283,17 @@ def placed(error: CouchbaseError, defaults: Defaults) -> CouchbaseError:
 
 def at_call(error: CouchbaseError, name: str, defaults: Defaults) -> CouchbaseError:
     """Have *error*, which the call of a method has raised, name that, and the collection."""
+    return placed(named(error, name), defaults)
+
+
+def named(error: CouchbaseError, name: str) -> CouchbaseError:
+    """Have *error* name the operation, unless it does."""
     context = error.context
     if context is None:
         error.context = ErrorContext(operation=name, key=error.key)
     elif context.operation is None:
         error.context = replace(context, operation=name)
-    return placed(error, defaults)
+    return error
 
 
 def answer_size(op: Operation[Any]) -> int:

@@ -25,6 +25,7 @@ from couchloop.exceptions import (
     own_copy,
     without_frames,
 )
+from couchloop.hot.operation import named
 from couchloop.operations.procedure import Performer, Procedure, Steps
 
 if TYPE_CHECKING:
@@ -348,7 +349,8 @@ class Pull(Procedure[Any], Generic[T]):
 
     def refuse(self, error: CouchbaseError) -> None:
         """See `Procedure`: nothing more can be issued."""
-        self._stream.ending = self._stream.ending or own_copy(error)
+        stream = self._stream
+        stream.ending = stream.ending or named(own_copy(error), stream.name)
         self.let_go()
 
     def let_go(self) -> None:
