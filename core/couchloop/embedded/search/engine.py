@@ -68,7 +68,7 @@ class LiveIndex:
         """Return the terms of a document, field by field. Raises SearchError."""
         analyzed: list[Any] = []
         for each in self.analysis.fields(source):
-            if not each.options.indexed or each.kind == "vector":
+            if not each.options.indexed or each.kind in {"vector", "geoshape"}:
                 continue
             terms: dict[str, dict[str, Any]] = {}
             for token in self.analysis.tokens(each):

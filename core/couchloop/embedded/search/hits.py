@@ -125,6 +125,8 @@ def _stored(one: Field) -> Any:
             return dates.write(one.value, one.layout)
         case "geopoint":
             return list(one.value)
+        case "geoshape":
+            return one.value.shown
         case "text" | "boolean":
             return one.value
     return None

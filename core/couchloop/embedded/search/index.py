@@ -12,6 +12,7 @@ from couchloop.embedded.search import cells, geo, numbers
 from couchloop.embedded.search.analysis import Analyzer, Token, find_analyzer, length
 from couchloop.embedded.search.geo import Point
 from couchloop.embedded.search.mapping import ALL, Field, IndexMapping
+from couchloop.embedded.search.shapes import Shape
 from couchloop.embedded.search.vectors import Vector
 
 _NOTHING: Final[dict[int, Posting]] = {}
@@ -57,6 +58,7 @@ class Entry:
     lengths: dict[str, int]
     """How many terms a field has, by field."""
     points: dict[str, list[Point]]
+    shapes: dict[str, list[Shape]]
     vectors: dict[str, list[tuple[Vector, str]]]
     """With the metrics by which they are compared."""
     _values: dict[str, list[str]] = field(default_factory=dict)
@@ -171,6 +173,7 @@ class Analysis:
         fields = self.fields(source)
         building = _Building()
         points: dict[str, list[Point]] = {}
+        shapes: dict[str, list[Shape]] = {}
         vectors: dict[str, list[tuple[Vector, str]]] = {}
         for each in fields:
             if not each.options.indexed:
@@ -187,6 +190,9 @@ class Analysis:
             if each.kind == "geopoint":
                 for name in names:
                     points.setdefault(name, []).append(each.value)
+            elif each.kind == "geoshape":
+                for name in names:
+                    shapes.setdefault(name, []).append(each.value)
         return Entry(
             source.key,
             source.collection,
@@ -194,6 +200,7 @@ class Analysis:
             building.terms,
             building.lengths,
             points,
+            shapes,
             vectors,
         )
 

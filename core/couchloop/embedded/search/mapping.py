@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 from couchloop.embedded.search import dates
 from couchloop.embedded.search.errors import SearchError
 from couchloop.embedded.search.geo import parse_point, rounded
+from couchloop.embedded.search.shapes import ShapeError, parse_shape
 from couchloop.embedded.search.vectors import read_vector
 
 _DEEPEST: Final = 100
@@ -37,7 +38,7 @@ class Field(NamedTuple):
 
     name: str
     kind: str
-    """`text`, `number`, `boolean`, `datetime`, `geopoint`, `IP` or `vector`."""
+    """`text`, `number`, `boolean`, `datetime`, `geopoint`, `geoshape`, `IP` or `vector`."""
     value: Any
     places: tuple[int, ...]
     """Index in each array on the way to it."""
@@ -174,7 +175,7 @@ class IndexMapping:
             yield from self._simple(value, place)
 
     def _whole(self, value: Any, place: _Place) -> Iterator[Field]:
-        """Yield an object or an array that is one value: a place, a vector."""
+        """Yield an object or an array that is one value: a place, a shape, a vector."""
         for name, given, options in self._described(place):
             made = _value(str(given.get("type") or "text"), value, given)
             if made is not None:
@@ -326,11 +327,20 @@ def _value(kind: str, value: Any, given: Mapping[str, Any]) -> _Made | None:
         case "geopoint":
             point = parse_point(value)
             return None if point is None else (kind, rounded(point), "")
+        case "geoshape":
+            return _shape(value)
         case "IP" if isinstance(value, str):
             return _address(value)
         case "vector" | "vector_base64":
             return _vector(kind, value, given)
     return None
+
+
+def _shape(value: object) -> _Made | None:
+    try:
+        return "geoshape", parse_shape(value), ""
+    except ShapeError:
+        return None
 
 
 def _address(text: str) -> _Made | None:

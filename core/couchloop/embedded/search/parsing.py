@@ -9,7 +9,12 @@ from couchloop.embedded.search.compound import BooleanQuery, ConjunctionQuery, D
 from couchloop.embedded.search.decoding import as_object, kind_of, members
 from couchloop.embedded.search.errors import RequestError
 from couchloop.embedded.search.geo import Point, parse_point
-from couchloop.embedded.search.places import GeoBoxQuery, GeoDistanceQuery, GeoPolygonQuery
+from couchloop.embedded.search.places import (
+    GeoBoxQuery,
+    GeoDistanceQuery,
+    GeoPolygonQuery,
+    GeoShapeQuery,
+)
 from couchloop.embedded.search.queries import (
     BooleanFieldQuery,
     DocIdQuery,
@@ -32,6 +37,7 @@ from couchloop.embedded.search.ranges import (
     NumericRangeQuery,
     TermRangeQuery,
 )
+from couchloop.embedded.search.shapes import ShapeError, parse_shape
 
 DEEPEST: Final = 100
 """Queries within queries."""
@@ -248,8 +254,14 @@ def _polygon(given: Given, _: int) -> Query:
     return GeoPolygonQuery(**found, corners=corners)
 
 
-def _geometry(given: Given, _: int) -> Query:  # noqa: ARG001 - every reader has it
-    raise RequestError("geoshape queries are not supported by the embedded search service")
+def _geometry(given: Given, _: int) -> Query:
+    found = _read("", given)
+    geometry = members("", as_object(given["geometry"]), relation="string", shape="object")
+    try:
+        shape = parse_shape(geometry.get("shape", {}))
+    except ShapeError as error:
+        raise RequestError(str(error)) from None
+    return GeoShapeQuery(**found, shape=shape, relation=geometry.get("relation", ""))
 
 
 def _cidr(given: Given, _: int) -> Query:

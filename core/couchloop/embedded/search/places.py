@@ -1,4 +1,4 @@
-"""Queries about places: around a point, in a box, in a polygon."""
+"""Queries about places: around a point, in a box, in a polygon, or by shapes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from couchloop.embedded.search.geo import ORIGIN, Point
 from couchloop.embedded.search.index import Entry
 from couchloop.embedded.search.queries import Simple
 from couchloop.embedded.search.searchers import Context, Match, Matches, Searcher
+from couchloop.embedded.search.shapes import NOWHERE, RELATIONS, Shape
 
 _METRES_OF_DEGREE: Final = 111_195.0
 _CORNERS: Final = 3
+_STEPS_OF_SIDES: Final = 5
+"""What it takes to compare a side of a shape with one of another."""
 
 
 class _Around:
@@ -136,3 +139,53 @@ class GeoPolygonQuery(_PlaceQuery):
     def border(self) -> Iterator[Point]:
         """Yield the corners."""
         return map(_sane, self.corners)
+
+
+class _Related:
+    """Finds documents with a shape that lies to another as it should."""
+
+    weight = 1.0
+
+    def __init__(self, context: Context, query: GeoShapeQuery) -> None:
+        self._context = context
+        self._field = context.field(query.field)
+        self._shape = query.shape
+        self._relates = RELATIONS.get(query.relation)
+        # It is looked up by several cells, of which a document need not have all.
+        self._match = Match(query.boost, partial=query.shape.size > 1)
+
+    def scale(self, norm: float) -> None:
+        """Weigh it against others."""
+        self._match = self._match._replace(score=norm)
+
+    def matches(self) -> Matches:
+        """Return the documents. Raises SearchError."""
+        found = self._context.shard.entries.items()
+        return {number: self._match for number, entry in found if self._accepts(entry)}
+
+    def _accepts(self, entry: Entry) -> bool:
+        spend, size = self._context.budget.spend, self._shape.size
+        spend(1)
+        # As for a server, nothing is related in a way that there is none of.
+        relates = self._relates
+        for each in entry.shapes.get(self._field, ()):
+            spend(_STEPS_OF_SIDES * size * each.size)
+            if relates is not None and relates(self._shape, each):
+                return True
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class GeoShapeQuery(Simple):
+    """Shapes that lie to another in some way."""
+
+    shape: Shape = NOWHERE
+    relation: str = ""
+
+    def fields(self) -> Sequence[tuple[str, str]]:
+        """Return the field, a shape."""
+        return [(self.field, "geoshape")] if self.field else []
+
+    def searcher(self, context: Context) -> Searcher:
+        """Return what finds it in a partition."""
+        return _Related(context, self)
