@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from couchloop.embedded.search import dates, geo, numbers
 from couchloop.embedded.search.analysis import ANALYZERS, length
+from couchloop.embedded.search.budget import Budget
 from couchloop.embedded.search.decoding import load_json
 from couchloop.embedded.search.engine import Item, LiveIndex, search
 from couchloop.embedded.search.errors import RequestError, SearchError
@@ -154,7 +155,7 @@ def test_any_query_string(text: str) -> None:
 def test_any_expression(expression: str, term: str) -> None:
     """A regular expression matches or not, or what is wrong with it is told."""
     with suppress(SearchError):
-        Pattern(expression).matches(term)
+        Pattern(expression).matches(term, Budget())
 
 
 def index(**mapping: Any) -> LiveIndex:

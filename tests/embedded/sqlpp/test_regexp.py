@@ -9,8 +9,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from couchloop.embedded.patterns.engine import quoted
 from couchloop.embedded.sqlpp.errors import FunctionError
-from couchloop.embedded.sqlpp.functions.regexp import Regexp, compile_regexp, quoted
+from couchloop.embedded.sqlpp.functions.regexp import Regexp, compile_regexp
 from tests.embedded.sqlpp.functions import call
 from tests.share import share
 

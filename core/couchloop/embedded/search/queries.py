@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from couchloop.embedded.search.errors import RequestError
 from couchloop.embedded.search.fuzzy import near_terms
 from couchloop.embedded.search.phrases import Phrase
-from couchloop.embedded.search.regexps import Pattern, wildcard
+from couchloop.embedded.search.regexps import Pattern, compile_pattern, wildcard
 from couchloop.embedded.search.searchers import (
     Conjunction,
     Constant,
@@ -178,7 +178,7 @@ class RegexpQuery(Simple):
 
     def searcher(self, context: Context) -> Searcher:
         """Return what finds it in a partition. Raises SearchError."""
-        pattern = Pattern(self.regexp.removeprefix("^"))
+        pattern = compile_pattern(self.regexp.removeprefix("^"))
         return _matching(context, context.field(self.field), pattern, self.boost)
 
 
@@ -198,7 +198,7 @@ def _matching(context: Context, field: str, pattern: Pattern, boost: float) -> S
     terms = []
     for term in context.shard.terms(field):
         context.budget.spend(1 + len(term) // _SIGNS)
-        if pattern.matches(term):
+        if pattern.matches(term, context.budget):
             terms.append(term)
     return any_term(context, field, terms, boost)
 

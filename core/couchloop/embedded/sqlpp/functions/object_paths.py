@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from couchloop.embedded.patterns.engine import quoted
 from couchloop.embedded.sqlpp.errors import FunctionError
 from couchloop.embedded.sqlpp.functions.function import Spend
-from couchloop.embedded.sqlpp.functions.regexp import compile_regexp, quoted
+from couchloop.embedded.sqlpp.functions.regexp import compile_regexp
 from couchloop.embedded.sqlpp.functions.strings import lower
 from couchloop.embedded.sqlpp.functions.table import Table, option
 from couchloop.embedded.sqlpp.values import MISSING, Value, type_name

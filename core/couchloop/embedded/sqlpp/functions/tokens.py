@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+from couchloop.embedded.patterns.engine import quoted
 from couchloop.embedded.sqlpp.functions.array_sets import distinct
 from couchloop.embedded.sqlpp.functions.function import Context, Spend
-from couchloop.embedded.sqlpp.functions.regexp import Regexp, compile_regexp, quoted
+from couchloop.embedded.sqlpp.functions.regexp import Regexp, compile_regexp
 from couchloop.embedded.sqlpp.functions.strings import lower, upper
 from couchloop.embedded.sqlpp.functions.table import Call, Table, option
 from couchloop.embedded.sqlpp.values import MISSING, Binary, Value, equal

@@ -6,7 +6,10 @@ import unicodedata
 from dataclasses import dataclass, field
 from typing import Final, NoReturn, TypeAlias
 
-from couchloop.embedded.sqlpp.errors import FunctionError
+
+class PatternError(ValueError):
+    """A text is no regular expression, or one that takes too long; the text says why."""
+
 
 BEGIN_TEXT: Final = 1
 END_TEXT: Final = 2
@@ -122,8 +125,8 @@ _ANY_BUT_LINE: Final = Characters((("\n", "\n"),), negated=True)
 
 
 def refuse(what: str, where: str) -> NoReturn:
-    """Raise FunctionError in the words of Go's package."""
-    raise FunctionError(f"error parsing regexp: {what}: `{where}`")
+    """Raise PatternError in the words of Go's package."""
+    raise PatternError(f"error parsing regexp: {what}: `{where}`")
 
 
 @dataclass
@@ -458,5 +461,5 @@ def _repetitions(node: Node) -> int:
 
 
 def parse(text: str) -> Node:
-    """Return a regular expression as a tree. Raises FunctionError."""
+    """Return a regular expression as a tree. Raises PatternError."""
     return _Parser(text).parse()

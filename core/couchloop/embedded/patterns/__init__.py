@@ -1,0 +1,1 @@
+"""Regular expressions: one engine, which queries and searches have in common."""
