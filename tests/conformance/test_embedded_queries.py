@@ -52,6 +52,30 @@ def test_documents(loop: Loop, bucket: Any) -> None:
     assert loop.wait(bucket.get("new")).value == {"n": 5}
 
 
+def test_a_long_statement_holds_nobody_up(loop: Loop) -> None:
+    """The loop that serves the cluster, and the test with it, goes on meanwhile."""
+    embedded = loop.embedded(1, users=[administrator("user", PASSWORD)])
+    embedded.queries.settings.turn = 100
+    statement = "SELECT RAW COUNT(*) FROM ARRAY_RANGE(0, 300) a, ARRAY_RANGE(0, 300) b"
+    node = embedded.nodes[0]
+
+    def is_at_work() -> bool:
+        return any(getattr(each, "works", False) for each in node.http_connections)
+
+    with (
+        loop.serving(embedded) as served,
+        opened(loop, cluster_at(loop, served.connection_string)) as bucket,
+    ):
+        loop.wait(bucket.upsert("k", 1))
+        asked = loop.start(bucket.n1ql_query(statement).get_single_result)
+        loop.until(is_at_work)
+        for number in range(10):
+            loop.wait(bucket.upsert("k", number))
+        assert is_at_work()
+        loop.until(lambda: not is_at_work())
+        assert asked.outcome() == 90_000
+
+
 def test_meta(loop: Loop, bucket: Any) -> None:
     """What stands beside the rows is that of a service."""
     options = QueryOptions(metrics=True, client_context_id="mine")

@@ -78,7 +78,9 @@ class Client:
         return status, plain(body)
 
     def answer(self) -> tuple[int, dict[str, str], bytes]:
-        """Read an answer."""
+        """Read an answer, once it is worked at no more."""
+        while getattr(self.connection, "works", False):
+            self.connection.handle_deadline()
         self.http.receive_data(self.connection.data_to_send())
         response = self.http.next_event()
         assert isinstance(response, h11.Response), response

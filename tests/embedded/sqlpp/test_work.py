@@ -147,6 +147,7 @@ def test_large_texts_are_read_quickly() -> None:
 def test_results_that_are_too_deep(service_name: str) -> None:
     """What variables have nested more deeply than any text could is an error of the statement."""
     service = Service("k")
+    service.cluster.queries.settings.turn = service.cluster.analytics.turn = 0
     deep = "a0 = 1" + "".join(f", a{n} = {'[' * 30}a{n - 1}{']' * 30}" for n in range(1, 50))
     statement = f"SELECT RAW a49 LET {deep}"
     if service_name == "n1ql":

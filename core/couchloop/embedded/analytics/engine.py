@@ -11,7 +11,7 @@ from couchloop.embedded.analytics.definitions import Reader
 from couchloop.embedded.sqlpp.compiler import META, Compiler, Evaluate, Row
 from couchloop.embedded.sqlpp.documents import Found, Keyspace
 from couchloop.embedded.sqlpp.engine import Answer, Order
-from couchloop.embedded.sqlpp.environment import STEPS, Environment
+from couchloop.embedded.sqlpp.environment import PAUSE, STEPS, TURN, Environment
 from couchloop.embedded.sqlpp.errors import FunctionError, QueryError, too_deep, unsupported
 from couchloop.embedded.sqlpp.planner import Planner
 from couchloop.embedded.sqlpp.scopes import Scope, ScopedSubquery, qualify
@@ -127,9 +127,15 @@ class AnalyticsEngine:
         self.steps = STEPS
         """See `QuerySettings.steps`."""
 
-    def run(self, order: Order, dataverse: str = DEFAULT) -> Answer:
-        """Run a statement; mistakes are in the answer, with this service's codes."""
-        answer = Answer(signature={"*": "*"})
+        self.turn = TURN
+        """Likewise."""
+
+    def turns(self, order: Order, answer: Answer, dataverse: str = DEFAULT) -> Iterator[None]:
+        """Run a statement; mistakes are in the answer, with this service's codes.
+
+        Yields wherever other things may be done before it goes on.
+        """
+        answer.signature = {"*": "*"}
         environment = Environment(
             self._cluster.clock,
             self._cluster.generator,
@@ -138,10 +144,16 @@ class AnalyticsEngine:
             timeout=order.timeout,
             timeout_text=order.timeout_text,
             steps=self.steps,
+            turn=self.turn,
         )
         try:
             for row in self._rows(order, dataverse, environment):
-                answer.rows.append(environment.shown(row))
+                if row is not PAUSE:
+                    answer.rows.append(environment.shown(row))
+                if environment.due:
+                    yield
+                    environment.begin_turn()
+                    environment.check_time()
             environment.check_time()
         except QueryError as error:
             _fail(answer, translated(error, order.statement))
@@ -151,7 +163,6 @@ class AnalyticsEngine:
             _fail(answer, translated(too_deep(running=True), order.statement))
         answer.warnings = environment.warnings
         answer.fetched = environment.fetched
-        return answer
 
     def _rows(self, order: Order, dataverse: str, environment: Environment) -> Iterator[object]:
         reader = Reader(order.statement, dataverse)

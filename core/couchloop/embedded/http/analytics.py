@@ -17,7 +17,7 @@ from couchloop.embedded.analytics.datasets import DEFAULT, Datasets
 from couchloop.embedded.analytics.engine import AnalyticsEngine, translated
 from couchloop.embedded.http.query_answers import AnswerText, duration
 from couchloop.embedded.http.query_members import Members, read
-from couchloop.embedded.http.router import JSON, HttpRequest, Response, Route, answer_json
+from couchloop.embedded.http.router import JSON, HttpRequest, Response, Route, Work, answer_json
 from couchloop.embedded.sqlpp.engine import Answer, Order
 from couchloop.embedded.sqlpp.errors import QueryError
 from couchloop.embedded.sqlpp.texts import NotJsonError, encode
@@ -81,14 +81,15 @@ class AnalyticsEndpoints:
 
     # --- statements -----------------------------------------------------------------------------
 
-    def run(self, request: HttpRequest) -> Response:
+    def run(self, request: HttpRequest) -> Work:
         """Answer a statement; every mistake is an answer too."""
         members = Members()
         clock = request.cluster.clock
         began = clock.now()
+        answer = Answer()
         try:
             read(request, members, _MORE_MEMBERS)
-            answer = self._engine.run(_order(request, members), _dataverse(members))
+            yield from self._engine.turns(_order(request, members), answer, _dataverse(members))
         except QueryError as error:
             answer = Answer({"*": "*"}, errors=[translated(error, "")], status="fatal")
         except (NotJsonError, RecursionError):
@@ -96,10 +97,10 @@ class AnalyticsEndpoints:
         request_id = request.cluster.generator.uuid()
         text = AnalyticsText(members, request_id, clock.now() - began)
         try:
-            written = text.write(answer, "", "SELECT")
+            written = yield from text.write(answer, "", "SELECT")
         except RecursionError:
             answer = _too_deep("A result is nested too deeply")
-            written = text.write(answer, "", "SELECT")
+            written = yield from text.write(answer, "", "SELECT")
         if members.given.get("mode") == "async" and answer.status == "success":
             return self._defer(request, request_id, answer)
         return Response(_status(answer), written.encode("utf-8", "replace"), JSON)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 from base64 import b64decode
+from collections.abc import Generator
 from typing import Final, NamedTuple
 
 import h11
@@ -15,6 +16,7 @@ from couchloop.embedded.http.router import (
     Response,
     Router,
     Stream,
+    Work,
     fields,
 )
 from couchloop.embedded.topology.cluster import Cluster
@@ -39,6 +41,13 @@ class _Delayed(NamedTuple):
     request: h11.Request
     fault: HttpInjection
     due: float
+
+
+class _Working(NamedTuple):
+    """An answer that is worked at."""
+
+    work: Work
+    fault: HttpInjection | None
 
 
 class HttpConnection(Connection):
@@ -71,6 +80,7 @@ class HttpConnection(Connection):
         self._request: h11.Request | None = None
         self._body = bytearray()
         self._delayed: _Delayed | None = None
+        self._working: _Working | None = None
         self._output: list[bytes] = []
         self._stream: Stream | None = None
         self._receiving = False
@@ -106,11 +116,25 @@ class HttpConnection(Connection):
         return data
 
     def next_deadline(self) -> float | None:
-        """When a delayed request is to be answered."""
+        """When a delayed request is to be answered; at once, where an answer is worked at."""
+        if self.works:
+            return self._cluster.clock.now()
         return None if self._delayed is None else self._delayed.due
 
+    @property
+    def works(self) -> bool:
+        """Whether an answer is worked at, which goes on with `handle_deadline`."""
+        return self._working is not None and self._node.state is not NodeState.HUNG
+
     def handle_deadline(self) -> None:
-        """Answer a request that was delayed until now, and what came after it."""
+        """Answer a request that was delayed until now, and what came after it.
+
+        What is worked at goes on for a turn.
+        """
+        if self.works:
+            self._work()
+            self._proceed()
+            return
         delayed = self._delayed
         if delayed is None or delayed.due > self._cluster.clock.now() or self.closed:
             return
@@ -129,6 +153,8 @@ class HttpConnection(Connection):
             return
         self.closed = True
         self._stream = None
+        # What is worked at is given up: nobody would read it.
+        self._working = None
         self._node.unsubscribe(self._revised)
         self._node.http_connections.remove(self)
         self._wake()
@@ -139,7 +165,10 @@ class HttpConnection(Connection):
         """Answer every request that is there, in order."""
         try:
             while (
-                not self.closed and self._delayed is None and self._node.state is not NodeState.HUNG
+                not self.closed
+                and self._delayed is None
+                and self._working is None
+                and self._node.state is not NodeState.HUNG
             ):
                 if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
                     self._http.start_next_cycle()
@@ -183,17 +212,42 @@ class HttpConnection(Connection):
 
     def _answer(self, request: h11.Request, fault: HttpInjection | None) -> None:
         if fault is not None and fault.status is not None:
-            answer: Response | Stream = Response(fault.status, fault.body, tuple(fault.headers))
+            answer: Response | Stream | Work = Response(
+                fault.status, fault.body, tuple(fault.headers)
+            )
         else:
             answer = self._found(request)
-        if not isinstance(answer, Response):
+        if isinstance(answer, Generator):
+            self._working = _Working(answer, fault)
+            self._work()
+        elif isinstance(answer, Response):
+            self._finish(answer, fault)
+        else:
             self._begin(answer)
-        elif fault is not None and fault.cut_after is not None:
+
+    def _work(self) -> None:
+        """Work at an answer for a turn; give it if that was all."""
+        working = self._working
+        assert working is not None
+        try:
+            next(working.work)
+        except StopIteration as finished:
+            answer: Response = finished.value
+        except RefusedError as refused:
+            answer = refused.response
+        else:
+            return
+        if self._working is working:
+            self._working = None
+            self._finish(answer, working.fault)
+
+    def _finish(self, answer: Response, fault: HttpInjection | None) -> None:
+        if fault is not None and fault.cut_after is not None:
             self._cut(answer, fault.cut_after)
         else:
             self._respond(answer)
 
-    def _found(self, request: h11.Request) -> Response | Stream:
+    def _found(self, request: h11.Request) -> Response | Stream | Work:
         """Return what the router's endpoint answers."""
         path, _, query = request.target.partition(b"?")
         user = self._user(request)
@@ -275,6 +329,9 @@ class HttpConnection(Connection):
         else:
             self._proceed()
         self._wake()
+        if self._working is not None and not self._receiving and self.wakeup is not None:
+            # It hung meanwhile, perhaps.
+            self.wakeup()
 
     def _go_on(self, stream: Stream) -> None:
         data = stream.take()

@@ -9,7 +9,7 @@ from typing import Final
 
 from couchloop.embedded.http.query_answers import AnswerText, duration, status_of
 from couchloop.embedded.http.query_members import Members, read
-from couchloop.embedded.http.router import HttpRequest, Refusals, Response, Route
+from couchloop.embedded.http.router import HttpRequest, Refusals, Response, Route, Work
 from couchloop.embedded.sqlpp.engine import Answer, Engine, Order
 from couchloop.embedded.sqlpp.errors import QueryError, too_deep
 from couchloop.embedded.sqlpp.texts import NotJsonError
@@ -35,7 +35,7 @@ class QueryEndpoint:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def __call__(self, request: HttpRequest) -> Response:
+    def __call__(self, request: HttpRequest) -> Work:
         """Answer a statement; every mistake is an answer too."""
         settings = self._engine.settings
         members = Members(
@@ -46,10 +46,11 @@ class QueryEndpoint:
         )
         clock = request.cluster.clock
         began = clock.now()
+        answer = Answer()
         try:
             self._check_accepted(request)
             read(request, members)
-            answer = self._engine.run(_order(request, members))
+            yield from self._engine.turns(_order(request, members), answer)
         except QueryError as error:
             answer = Answer(errors=[error], status="fatal")
         except (NotJsonError, RecursionError):
@@ -57,11 +58,11 @@ class QueryEndpoint:
             answer = Answer(errors=[refused], status="fatal")
         text = AnswerText(members, request.cluster.generator.uuid(), clock.now() - began)
         try:
-            written = text.write(answer, _host(request), answer.kind)
+            written = yield from text.write(answer, _host(request), answer.kind)
         except RecursionError:
             refused = too_deep(running=True)
             answer = Answer(answer.signature, errors=[refused], status="fatal", kind=answer.kind)
-            written = text.write(answer, _host(request), answer.kind)
+            written = yield from text.write(answer, _host(request), answer.kind)
         body = written.encode("utf-8", "replace")
         status = status_of(answer)
         content_type = _PLAIN if status == 406 else _TYPE

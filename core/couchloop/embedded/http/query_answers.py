@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any, Final
 
 from couchloop.embedded.http.query_members import Members
@@ -11,6 +12,10 @@ from couchloop.embedded.sqlpp.texts import encode
 from couchloop.embedded.sqlpp.values import Ordered, Value
 
 _INDENT: Final = "    "
+_TURN: Final = 1 << 18
+"""Bytes of rows that are written before other things may be done."""
+_ROW: Final = 32
+"""Bytes that are written in the time that a row takes besides."""
 
 _DISABLED: Final = (
     "(Reserved for future use) (0x40)",
@@ -75,8 +80,8 @@ class AnswerText:
         self._pretty = members.pretty
         self._prefix = _INDENT if members.pretty else ""
 
-    def write(self, answer: Answer, host: str, statement_type: str) -> str:
-        """Return the text of an answer.
+    def write(self, answer: Answer, host: str, statement_type: str) -> Generator[None, None, str]:
+        """Return the text of an answer; yields wherever other things may be done meanwhile.
 
         Args:
             answer: what came of the statement.
@@ -93,8 +98,15 @@ class AnswerText:
         if answer.ran:
             if members.signature:
                 parts.append(self._member("signature", self._sorted(answer.signature)))
-            rows = [self._value(self._sorted(row)) for row in answer.rows]
-            size = sum(len(row.encode()) for row in rows)
+            rows: list[str] = []
+            written = _TURN
+            for row in answer.rows:
+                text = self._value(self._sorted(row))
+                rows.append(text)
+                size += len(text) if text.isascii() else len(text.encode())
+                if size + _ROW * len(rows) >= written:
+                    written += _TURN
+                    yield
             lines = ",\n".join(self._prefix + row for row in rows)
             closing = f"{lines}\n{self._prefix}]" if rows else f"{self._prefix}]"
             parts.append(f'{self._prefix}"results": [\n{closing}')

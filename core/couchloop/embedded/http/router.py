@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from couchloop.embedded.access.users import User
@@ -99,7 +99,10 @@ class Stream(Protocol):
         """Return what is new since the last time, None at the end."""
 
 
-Endpoint = Callable[[HttpRequest], Response | Stream]
+Work: TypeAlias = Generator[None, None, Response]
+"""An answer that takes long: it yields wherever other things may be done before it goes on."""
+
+Endpoint = Callable[[HttpRequest], Response | Stream | Work]
 
 
 class Route(NamedTuple):

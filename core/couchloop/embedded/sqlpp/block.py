@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 from couchloop.embedded.sqlpp.compiler import RESULT, Compiler, Evaluate, Grouped, Row
 from couchloop.embedded.sqlpp.documents import Found, Keyspace
-from couchloop.embedded.sqlpp.environment import Environment
+from couchloop.embedded.sqlpp.environment import PAUSE, Environment
 from couchloop.embedded.sqlpp.errors import QueryError, unsupported
 from couchloop.embedded.sqlpp.grouping import (
     Grouper,
@@ -41,6 +41,7 @@ from couchloop.embedded.sqlpp.sources import (
     refuse_double,
     remembered,
     right_joined,
+    subquery_rows,
     unnest_rows,
 )
 from couchloop.embedded.sqlpp.statements import (
@@ -169,11 +170,7 @@ class BlockPlanner:
         if isinstance(source.term, Subquery):
             assert isinstance(source.term.select, Select)
             planned = self._select(source.term.select, Scope(scope))
-
-            def subquery_rows(row: Row) -> Value:
-                return [None if each is MISSING else each for each in planned.rows(row)]
-
-            return alias, expression_rows(alias, subquery_rows, self._environment)
+            return alias, subquery_rows(alias, planned.rows, self._environment)
         expression = qualify(source.term, scope)
         evaluate = located("FROM", self._compiler.compile(expression))
         return alias, expression_rows(alias, evaluate, self._environment)
@@ -285,7 +282,7 @@ class BlockPlanner:
             return None
         where = qualify(block.where, draft.scope)
         keep = keeping(self._compiler.compile(where), "filter")
-        draft.rows = _filtered(draft.rows, keep)
+        draft.rows = _filtered(draft.rows, keep, self._environment)
         return where
 
     # --- GROUP BY -------------------------------------------------------------------------------
@@ -339,7 +336,7 @@ class BlockPlanner:
             draft.rows = _then(draft.rows, _assigning(let.name, located("LETTING", evaluate)))
         if having is not None:
             keep = keeping(self._compiler.compile(having, draft.grouped), "filter")
-            draft.rows = _filtered(draft.rows, keep)
+            draft.rows = _filtered(draft.rows, keep, self._environment)
 
     # --- windows --------------------------------------------------------------------------------
 
@@ -382,7 +379,10 @@ def _then(rows: Rows, stage: Stage) -> Rows:
 
     def chained(outer: Row) -> Iterator[Row]:
         for row in rows(outer):
-            yield from stage(row)
+            if row is PAUSE:
+                yield row
+            else:
+                yield from stage(row)
 
     return chained
 
@@ -394,8 +394,15 @@ def _assigning(name: str, evaluate: Evaluate) -> Stage:
     return stage
 
 
-def _filtered(rows: Rows, keep: Callable[[Row], bool]) -> Rows:
-    return lambda outer: (row for row in rows(outer) if keep(row))
+def _filtered(rows: Rows, keep: Callable[[Row], bool], environment: Environment) -> Rows:
+    def filtered(outer: Row) -> Iterator[Row]:
+        for row in rows(outer):
+            if row is PAUSE or keep(row):
+                yield row
+            elif environment.due:
+                yield PAUSE
+
+    return filtered
 
 
 def _projected(
@@ -407,6 +414,9 @@ def _projected(
 
     def results(outer: Row) -> Iterator[tuple[Value, Row]]:
         for row in rows(outer):
+            if row is PAUSE:
+                yield PAUSE, PAUSE
+                continue
             value = evaluate(row)
             if needs_results:
                 row = dict(row)  # noqa: PLW2901 - the row itself may be another's too
@@ -424,10 +434,15 @@ def _distinct(
     def distinct(outer: Row) -> Iterator[tuple[Value, Row]]:
         seen: set[Hashable] = set()
         for value, row in results(outer):
+            if value is PAUSE:
+                yield value, row
+                continue
             key = group_key(environment.weigh(value))
             if key not in seen:
                 environment.keep()
                 seen.add(key)
                 yield value, row
+            elif environment.due:
+                yield PAUSE, PAUSE
 
     return distinct

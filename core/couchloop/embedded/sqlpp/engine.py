@@ -10,7 +10,7 @@ from couchloop.embedded.access.users import User
 from couchloop.embedded.sqlpp.administration import plan_administration
 from couchloop.embedded.sqlpp.catalogue import ClusterCatalogue
 from couchloop.embedded.sqlpp.definitions import DefinitionPlanner, constant_object
-from couchloop.embedded.sqlpp.environment import STEPS, Environment
+from couchloop.embedded.sqlpp.environment import PAUSE, STEPS, TURN, Environment
 from couchloop.embedded.sqlpp.errors import FunctionError, QueryError, too_deep, unsupported
 from couchloop.embedded.sqlpp.explain import Explainer
 from couchloop.embedded.sqlpp.merges import MergePlanner
@@ -57,8 +57,9 @@ class QuerySettings:
     timeout: float = 0.0
     """Seconds after which a statement fails at the latest; 0: never."""
     steps: int = STEPS
-    """Rows, and other work, after which a statement fails likewise, for the loop does nothing else
-    meanwhile; 0: never."""
+    """Rows, and other work, after which a statement fails likewise; 0: never."""
+    turn: int = TURN
+    """Steps after which a statement lets the loop go on with other things; 0: it never does."""
     pretty: bool = False
     signature: bool = True
     metrics: bool = True
@@ -147,8 +148,17 @@ class Engine:
         self.catalogue = ClusterCatalogue(cluster)
 
     def run(self, order: Order) -> Answer:
-        """Run a statement; mistakes are in the answer."""
+        """Run a statement in one go; mistakes are in the answer."""
         answer = Answer()
+        for _ in self.turns(order, answer):
+            pass
+        return answer
+
+    def turns(self, order: Order, answer: Answer) -> Iterator[None]:
+        """Run a statement; mistakes are in the answer.
+
+        Yields wherever other things may be done before it goes on.
+        """
         environment = Environment(
             self._cluster.clock,
             self._cluster.generator,
@@ -157,6 +167,7 @@ class Engine:
             timeout=order.timeout,
             timeout_text=order.timeout_text,
             steps=self.settings.steps,
+            turn=self.settings.turn,
             user=order.user.name,
             node=self.catalogue.node,
         )
@@ -173,7 +184,12 @@ class Engine:
             answer.prepared = plan.prepared
             answer.signature = plan.signature
             for row in plan.rows:
-                answer.rows.append(environment.shown(row))
+                if row is not PAUSE:
+                    answer.rows.append(environment.shown(row))
+                if environment.due:
+                    yield
+                    environment.begin_turn()
+                    environment.check_time()
             environment.check_time()
         except QueryError as error:
             self._fail(answer, error)
@@ -186,7 +202,6 @@ class Engine:
         answer.sorted, answer.mutations = environment.sorted, environment.mutations
         if environment.errors and answer.status == "success":
             answer.status = "errors"
-        return answer
 
     @staticmethod
     def _fail(answer: Answer, error: QueryError) -> None:
@@ -253,7 +268,7 @@ class Engine:
         return Plan(plan.signature, plan.rows, entry.name)
 
     def _forgotten(self, keys: Iterator[Value], environment: Environment) -> Iterator[Value]:
-        for key in list(keys):
+        for key in [each for each in keys if each is not PAUSE]:
             environment.mutations += self.catalogue.prepared.remove(key)
         yield from ()
 

@@ -17,6 +17,12 @@ VERSION: Final = "7.6.8-0000-enterprise"
 
 STEPS: Final = 500_000
 """Steps that a statement may take where nothing else is said: a second or two."""
+TURN: Final = 10_000
+"""Steps after which it lets the loop go on with other things, as soon as it can."""
+_PIECE: Final = 50_000
+"""Steps that what cannot be done in pieces may take: a tenth of a second or two."""
+PAUSE: Final[Any] = {}
+"""Stands among rows, and is none: here the statement can wait. It is compared by `is`."""
 _TURNS: Final = 64
 """Steps between two looks at the clock."""
 _MOST_WARNINGS: Final = 16
@@ -41,8 +47,8 @@ class Environment:
         positional: arguments by position.
         timeout: seconds after which the statement fails; 0: never.
         timeout_text: how the request wrote them.
-        steps: after which the statement fails as if the time were over; 0: never. The loop that
-            serves the cluster does nothing else meanwhile.
+        steps: after which the statement fails as if the time were over; 0: never.
+        turn: steps after which it is to let the loop go on; 0: never.
         user: who asks.
         node: who is asked.
     """
@@ -57,6 +63,7 @@ class Environment:
         timeout: float = 0.0,
         timeout_text: str = "",
         steps: int = STEPS,
+        turn: int = 0,
         user: str = "",
         node: str = "",
     ) -> None:
@@ -84,6 +91,17 @@ class Environment:
         self._looked = self._left
         """What was left at the last look at the clock."""
         self._row_cost = 1
+        self._turn = turn
+        self.due = False
+        """Whether the loop should have its turn."""
+        self.begin_turn()
+
+    def begin_turn(self) -> None:
+        """Take note that the loop has had its turn."""
+        self.due = False
+        self._turn_ends = self._left - self._turn if self._turn else -1
+        self._ends = max(0, self._left - _PIECE) if self._turn else 0
+        """What must be left before the loop has had its turn."""
 
     def clock(self) -> float:
         """Return the seconds since the epoch now."""
@@ -124,10 +142,11 @@ class Environment:
         Raises QueryError (1080) if no more are left, or the time is over.
         """
         self._left -= steps
-        if self._left < 0:
-            raise QueryError(1080, _exhausted(self._steps), running=True)
+        if self._left < self._ends:
+            raise QueryError(1080, self._exhausted(), running=True)
         if self._looked - self._left >= _TURNS:
             self._looked = self._left
+            self.due = self._left <= self._turn_ends
             self.check_time()
 
     def weigh(self, value: Value) -> Value:
@@ -149,6 +168,18 @@ class Environment:
                 running=True,
                 members={"retry": True},
             )
+
+    def _exhausted(self) -> str:
+        if self._left < 0:
+            return (
+                f"Timeout exceeded: the statement takes more than {self._steps} steps; "
+                "cluster.queries.settings.steps says how many the embedded query service takes"
+            )
+        return (
+            f"Timeout exceeded: a part of the statement takes more than {_PIECE} steps, and the "
+            "embedded query service does nothing else meanwhile; with "
+            "cluster.queries.settings.turn = 0 it may take all of settings.steps"
+        )
 
     def argument(self, parameter: Parameter) -> Value:
         """Return what a parameter stands for. Raises FunctionError if nothing was given."""
@@ -187,10 +218,3 @@ def weight(value: Value, most: int) -> int:
             found += len(each)
             rest += each.values()
     return found
-
-
-def _exhausted(steps: int) -> str:
-    return (
-        f"Timeout exceeded: the statement takes more than {steps} steps, and the embedded query "
-        "service does nothing else meanwhile; cluster.queries.settings.steps says how many it takes"
-    )

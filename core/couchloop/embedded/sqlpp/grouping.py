@@ -16,7 +16,7 @@ from couchloop.embedded.sqlpp.compiler import (
     Grouped,
     Row,
 )
-from couchloop.embedded.sqlpp.environment import Environment
+from couchloop.embedded.sqlpp.environment import PAUSE, Environment
 from couchloop.embedded.sqlpp.errors import QueryError
 from couchloop.embedded.sqlpp.ordering import sorting
 from couchloop.embedded.sqlpp.reprint import reprint
@@ -130,6 +130,10 @@ class Grouper:
         """Return a row for each group."""
         groups: dict[Hashable, _Group] = {}
         for row in rows:
+            if self._environment.due:
+                yield PAUSE
+            if row is PAUSE:
+                continue
             self._environment.tick()
             values = [self._environment.weigh(evaluate(row)) for evaluate in self._evaluate]
             key = tuple(map(group_key, values))

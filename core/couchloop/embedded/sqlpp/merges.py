@@ -8,6 +8,7 @@ from itertools import islice
 
 from couchloop.embedded.sqlpp.compiler import META, Evaluate, Row
 from couchloop.embedded.sqlpp.documents import Found
+from couchloop.embedded.sqlpp.environment import PAUSE
 from couchloop.embedded.sqlpp.errors import QueryError
 from couchloop.embedded.sqlpp.mutations import (
     Changes,
@@ -77,11 +78,18 @@ class MergePlanner(MutationPlanner):
 
         def rows() -> Iterator[Value]:
             # All is read before anything is written, which might be read again.
-            pairs = [(row, matching(row)) for row in stage({})]
+            pairs = []
+            for row in stage({}):
+                if row is not PAUSE:
+                    pairs.append((row, matching(row)))
+                if self._environment.due:
+                    yield PAUSE
             wanted = None if limit is None else limit({})
             seen: set[str] = set()
             for row, found in islice(pairs, wanted):
                 self._environment.tick()
+                if self._environment.due:
+                    yield PAUSE
                 if not found:
                     if insert is not None and insert.wants(row):
                         yield from self._insert_row(target, row, insert, returning)
@@ -177,7 +185,8 @@ class MergePlanner(MutationPlanner):
         self, target: Target, row: Row, insert: _Insertion, returning: Evaluate | None
     ) -> Iterator[Value]:
         entry = Entry(insert.key(row), insert.value(row), insert.options(row))
-        for accepted in self._accepted(iter((entry,)), "INSERT", target.keyspace):
+        every = yield from self._accepted(iter((entry,)), "INSERT", target.keyspace)
+        for accepted in every:
             yield from self._inserted(target, "INSERT", accepted, returning)
 
 

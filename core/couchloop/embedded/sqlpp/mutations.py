@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from couchloop.embedded.sqlpp.compiler import META, Evaluate, Row
 from couchloop.embedded.sqlpp.document_paths import Change, PathPlanner
 from couchloop.embedded.sqlpp.documents import Found, Keyspace, WriteError
+from couchloop.embedded.sqlpp.environment import PAUSE
 from couchloop.embedded.sqlpp.errors import QueryError, unsupported
 from couchloop.embedded.sqlpp.grouping import aggregates_in
 from couchloop.embedded.sqlpp.ordering import plan_limit
@@ -66,6 +66,10 @@ _GO_TYPES: Final[dict[type, str]] = {
     Stored: "value.objectValue",
     Binary: "value.binaryValue",
 }
+
+
+_Matching: TypeAlias = Generator[Value, None, list[Found]]
+"""Gives documents in the end, and a `PAUSE` wherever the statement can wait until then."""
 
 
 @dataclass(slots=True)
@@ -170,9 +174,12 @@ class MutationPlanner:
         entries = self._entries(statement)
 
         def rows() -> Iterator[Value]:
-            for accepted in self._accepted(entries(), word, target.keyspace):
+            every = yield from self._accepted(entries(), word, target.keyspace)
+            for accepted in every:
                 self._environment.tick()
                 yield from self._inserted(target, word, accepted, returning)
+                if self._environment.due:
+                    yield PAUSE
 
         return PlannedChange(signature, rows)
 
@@ -194,8 +201,8 @@ class MutationPlanner:
             return []
         return self._changed(target, found, returning)
 
-    def _entries(self, statement: Insert) -> Callable[[], Iterator[Entry]]:
-        """Return what gives the documents to insert."""
+    def _entries(self, statement: Insert) -> Callable[[], Iterator[Entry | None]]:
+        """Return what gives the documents to insert; None: here the statement can wait."""
         if statement.select is not None:
             return self._selected(statement)
         planned = [
@@ -207,13 +214,13 @@ class MutationPlanner:
             for pair in statement.pairs
         ]
 
-        def entries() -> Iterator[Entry]:
+        def entries() -> Iterator[Entry | None]:
             for key, value, options in planned:
                 yield Entry(key({}), value({}), options({}))
 
         return entries
 
-    def _selected(self, statement: Insert) -> Callable[[], Iterator[Entry]]:
+    def _selected(self, statement: Insert) -> Callable[[], Iterator[Entry | None]]:
         assert statement.select is not None
         assert statement.key is not None
         select = self._planner.select(statement.select, Scope())
@@ -224,9 +231,15 @@ class MutationPlanner:
             value = self._evaluate(statement.value, "VALUE", scope)
         options = self._evaluate(statement.options, "OPTIONS", scope)
 
-        def entries() -> Iterator[Entry]:
+        def entries() -> Iterator[Entry | None]:
             # All is read before anything is written, which might be read again.
-            for result in list(select.rows({})):
+            found = []
+            for result in select.rows({}):
+                if result is not PAUSE:
+                    found.append(result)
+                if self._environment.due:
+                    yield None
+            for result in found:
                 row: Row = {_ROW: result}
                 yield Entry(key(row), result if value is None else value(row), options(row))
 
@@ -238,12 +251,19 @@ class MutationPlanner:
         return located(place, self._compiler.compile(qualify(node, scope)))
 
     def _accepted(
-        self, entries: Iterator[Entry], word: str, keyspace: Keyspace
-    ) -> list[tuple[str, Value, int]]:
-        """Return the documents that can be written; mistakes become errors of their rows."""
+        self, entries: Iterator[Entry | None], word: str, keyspace: Keyspace
+    ) -> Generator[Value, None, list[tuple[str, Value, int]]]:
+        """Return the documents that can be written; mistakes become errors of their rows.
+
+        Yields a `PAUSE` where the statement can wait.
+        """
         accepted: list[tuple[str, Value, int]] = []
         seen: set[str] = set()
         for entry in entries:
+            if self._environment.due:
+                yield PAUSE
+            if entry is None:
+                continue
             key = entry.key
             if type(key) is not str:
                 self._row_error(_wrong_key(word, key))
@@ -270,7 +290,7 @@ class MutationPlanner:
         source: Source,
         where: Node | None,
         limits: tuple[Node | None, Node | None],
-    ) -> Callable[[], list[Found]]:
+    ) -> Callable[[], _Matching]:
         """Return what gives the documents that a statement changes."""
         compiler, environment, keyspace = self._compiler, self._environment, target.keyspace
         condition = None if where is None else qualify(where, target.scope)
@@ -285,24 +305,27 @@ class MutationPlanner:
         limit = plan_limit(limits[0], "LIMIT", Scope(), compiler)
         offset = plan_limit(limits[1], "OFFSET", Scope(), compiler)
 
-        def documents() -> Iterator[Found]:
+        def matching() -> _Matching:
+            skipped = 0 if offset is None else offset({})
+            end = None if limit is None else skipped + limit({})
             seen: set[str] = set()
+            matched: list[Found] = []
             every = (
                 keyspace.scan() if keys is None else fetch_by_keys(keyspace, keys({}), environment)
             )
-            for found in every:
+            for found in every if end != 0 else ():
                 environment.tick()
+                if environment.due:
+                    yield PAUSE
                 if found.key in seen:
                     continue
                 seen.add(found.key)
                 row: Row = {target.alias: found.value, (META, target.alias): found.meta}
                 if keep is None or truth(keep(row)):
-                    yield found
-
-        def matching() -> list[Found]:
-            skipped = 0 if offset is None else offset({})
-            end = None if limit is None else skipped + limit({})
-            return list(islice(documents(), skipped, end))
+                    matched.append(found)
+                    if len(matched) == end:
+                        break
+            return matched[skipped:]
 
         return matching
 
@@ -314,8 +337,11 @@ class MutationPlanner:
         changes = self._changes(statement.assignments, statement.removals, target.scope)
 
         def rows() -> Iterator[Value]:
-            for found in matching():
+            matched = yield from matching()
+            for found in matched:
                 yield from self._updated(target, found, changes, returning, {})
+                if self._environment.due:
+                    yield PAUSE
 
         return PlannedChange(signature, rows)
 
@@ -383,8 +409,11 @@ class MutationPlanner:
         matching = self._matching(target, statement.target, statement.where, limits)
 
         def rows() -> Iterator[Value]:
-            for found in matching():
+            matched = yield from matching()
+            for found in matched:
                 yield from self._deleted(target, found, returning)
+                if self._environment.due:
+                    yield PAUSE
 
         return PlannedChange(signature, rows)
 

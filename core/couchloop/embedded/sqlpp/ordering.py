@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+from heapq import merge
+from typing import Any, Final, TypeAlias, TypeVar
 
 from couchloop.embedded.sqlpp.compiler import Compiler, Evaluate, Grouped, Row
-from couchloop.embedded.sqlpp.environment import Environment
+from couchloop.embedded.sqlpp.environment import PAUSE, Environment
 from couchloop.embedded.sqlpp.errors import QueryError
 from couchloop.embedded.sqlpp.reprint import reprint
 from couchloop.embedded.sqlpp.scopes import Scope, ScopedSubquery, qualify
@@ -25,6 +26,13 @@ from couchloop.embedded.sqlpp.values import (
 )
 
 _Item = TypeVar("_Item")
+_Keyed: TypeAlias = tuple[tuple[_Item, Row], list[Value]]
+"""An item, its row, and what the terms have for it."""
+
+_AT_ONCE: Final = 2_000
+"""Items that are sorted in one piece."""
+_MERGED: Final = 256
+"""Items that are merged between two looks whether the loop should have its turn."""
 
 _MANY: Final = 1 << 60
 """More rows than any statement has."""
@@ -59,21 +67,57 @@ class Sorter:
         self._terms = terms
         self._environment = environment
 
-    def sort(self, items: Iterable[tuple[_Item, Row]], outer: Row) -> list[tuple[_Item, Row]]:
-        """Return the items in order; equal ones stay as they come."""
-        weigh, keyed = self._environment.weigh, []
+    def sort(
+        self, items: Iterable[tuple[_Item, Row]], outer: Row
+    ) -> Generator[Any, None, list[tuple[_Item, Row]]]:
+        """Return the items in order; equal ones stay as they come.
+
+        Yields `PAUSE` where the statement can wait, and passes on what stands for one among items.
+        """
+        environment, keyed = self._environment, list[_Keyed[_Item]]()
+        weigh = environment.weigh
         for item in items:
-            self._environment.keep()
-            keyed.append((item, [weigh(term.evaluate(item[1])) for term in self._terms]))
-        self._environment.spend(len(self._terms) * sorting(len(keyed)))
+            if item[0] is not PAUSE:
+                environment.keep()
+                keyed.append((item, [weigh(term.evaluate(item[1])) for term in self._terms]))
+            if environment.due:
+                yield PAUSE
         for index in reversed(range(len(self._terms))):
             term = self._terms[index]
             descending = _says(term.descending, "desc", outer)
-            keyed.sort(key=lambda each: SortKey(each[1][index]), reverse=descending)
+            keyed = yield from self._sorted(keyed, index, descending=descending)
             first, last = _says(term.nulls, "first", outer), _says(term.nulls, "last", outer)
             if first or last:
                 keyed.sort(key=lambda each: _is_unknown(each[1][index]) is last)
         return [item for item, _ in keyed]
+
+    def _sorted(
+        self, items: list[_Keyed[_Item]], index: int, *, descending: bool
+    ) -> Generator[Any, None, list[_Keyed[_Item]]]:
+        """Return items in the order of a term; many are sorted in pieces, then merged."""
+        environment = self._environment
+
+        def key(item: _Keyed[_Item]) -> SortKey:
+            return SortKey(item[1][index])
+
+        pieces = []
+        for start in range(0, len(items), _AT_ONCE):
+            piece = items[start : start + _AT_ONCE]
+            environment.spend(sorting(len(piece)))
+            if environment.due:
+                yield PAUSE
+            piece.sort(key=key, reverse=descending)
+            pieces.append(piece)
+        if len(pieces) < 2:
+            return pieces[0] if pieces else items
+        found: list[_Keyed[_Item]] = []
+        for item in merge(*pieces, key=key, reverse=descending):
+            if not len(found) % _MERGED:
+                environment.spend(_MERGED * len(pieces).bit_length() // 4)
+                if environment.due:
+                    yield PAUSE
+            found.append(item)
+        return found
 
 
 def sorting(count: int) -> int:

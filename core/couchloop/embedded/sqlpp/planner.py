@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Generator, Hashable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import Any, Final, TypeAlias
 
 from couchloop.embedded.sqlpp.block import BlockPlanner, PlannedBlock
 from couchloop.embedded.sqlpp.compiler import RESULT, Compiler, Evaluate, Row
-from couchloop.embedded.sqlpp.environment import Environment
-from couchloop.embedded.sqlpp.errors import QueryError
+from couchloop.embedded.sqlpp.environment import PAUSE, Environment
+from couchloop.embedded.sqlpp.errors import FunctionError, QueryError
 from couchloop.embedded.sqlpp.ordering import Sorter, plan_limit, plan_order
 from couchloop.embedded.sqlpp.scopes import Scope, ScopedSubquery, qualify
 from couchloop.embedded.sqlpp.session import Session
-from couchloop.embedded.sqlpp.sources import located
 from couchloop.embedded.sqlpp.statements import Block, Let, Select, SetOperation, SortTerm
 from couchloop.embedded.sqlpp.syntax import Node, Subquery
 from couchloop.embedded.sqlpp.values import MISSING, Value, group_key
@@ -28,6 +26,8 @@ _BEGUN: Final = 8
 
 Result: TypeAlias = tuple[Value, Row]
 """A result, and the row that it was made of."""
+_Binding: TypeAlias = Callable[[Row], Generator[Value, None, Value]]
+"""Given a row, it evaluates something, and yields a `PAUSE` wherever the statement can wait."""
 
 
 @dataclass(slots=True)
@@ -73,7 +73,9 @@ class Planner:
 
         def evaluate(row: Row) -> Value:
             spend(_BEGUN)
-            return weigh([None if value is MISSING else value for value in planned.rows(row)])
+            # Where an expression is evaluated, a statement cannot wait.
+            found = (value for value in planned.rows(row) if value is not PAUSE)
+            return weigh([None if value is MISSING else value for value in found])
 
         return evaluate
 
@@ -86,27 +88,41 @@ class Planner:
         environment = self.environment
 
         def rows(outer: Row) -> Iterator[Value]:
-            outer = bind(outer)
+            outer = yield from bind(outer)
             skipped = 0 if offset is None else offset(outer)
             wanted = None if limit is None else limit(outer)
             found = body.results(outer)
             if wanted == 0 and body.sorter is None:
                 return
             if body.sorter is not None:
-                ordered = body.sorter.sort(found, outer)
+                ordered = yield from body.sorter.sort(found, outer)
                 environment.sorted += len(ordered)
                 found = iter(ordered)
+                if wanted == 0:
+                    return
             end = None if wanted is None else skipped + wanted
-            for value, _ in islice(found, skipped, end):
-                yield value
+            index = 0
+            for value, _ in found:
+                if value is PAUSE:
+                    yield value
+                    continue
+                if index >= skipped:
+                    yield value
+                elif environment.due:
+                    yield PAUSE
+                index += 1
+                if index == end:
+                    return
 
         return PlannedSelect(body.signature, body.names, rows)
 
     # --- WITH -----------------------------------------------------------------------------------
 
-    def _bindings(self, select: Select, scope: Scope) -> tuple[Scope, Callable[[Row], Row]]:
-        """Return the scope with the names of WITH, and what evaluates them."""
-        evaluated: list[tuple[str, Evaluate]] = []
+    def _bindings(
+        self, select: Select, scope: Scope
+    ) -> tuple[Scope, Callable[[Row], Generator[Value, None, Row]]]:
+        """Return the scope with the names of WITH, and what evaluates them, with `PAUSE`s."""
+        evaluated: list[tuple[str, _Binding]] = []
         inner = Scope(scope) if select.bindings else scope
         for binding in select.bindings:
             if binding.name in inner.names:
@@ -116,21 +132,50 @@ class Planner:
                 raise QueryError(4020, text, line=line, column=column)
             evaluate = self._recursion(binding, inner) if select.recursive else None
             if evaluate is None:
-                evaluate = self.compiler.compile(qualify(binding.expression, inner))
-            evaluated.append((binding.name, located("WITH", evaluate)))
+                evaluate = self._binding(qualify(binding.expression, inner))
+            evaluated.append((binding.name, evaluate))
             inner = inner.with_names((binding.name,))
 
-        def bind(row: Row) -> Row:
+        def bind(row: Row) -> Generator[Value, None, Row]:
             if not evaluated:
                 return row
             row = dict(row)
-            for name, evaluate in evaluated:
-                row[name] = evaluate(row)
+            try:
+                for name, evaluate in evaluated:
+                    row[name] = yield from evaluate(row)
+            except FunctionError as error:
+                raise error.at("WITH") from None
             return row
 
         return inner, bind
 
-    def _recursion(self, binding: Let, scope: Scope) -> Evaluate | None:
+    def _binding(self, node: Node) -> _Binding:
+        """Return what evaluates an expression of WITH; a query can wait between its rows."""
+        environment = self.environment
+        if not isinstance(node, ScopedSubquery):
+            evaluate = self.compiler.compile(node)
+
+            def at_once(row: Row) -> Generator[Value, None, Value]:
+                yield from ()
+                return evaluate(row)
+
+            return at_once
+        assert isinstance(node.select, Select)
+        planned = self.select(node.select, Scope(node.scope))
+
+        def in_turns(row: Row) -> Generator[Value, None, Value]:
+            environment.spend(_BEGUN)
+            found: list[Value] = []
+            for value in planned.rows(row):
+                if value is not PAUSE:
+                    found.append(None if value is MISSING else value)
+                if environment.due:
+                    yield PAUSE
+            return environment.weigh(found)
+
+        return in_turns
+
+    def _recursion(self, binding: Let, scope: Scope) -> _Binding | None:
         """Return what evaluates a query that uses its own rows; None: it does not.
 
         Such a one is a union: its right side goes on from the rows that were found last.
@@ -145,26 +190,29 @@ class Planner:
         following = self._body(union.right, scope.with_names((name,)), ())
         every, environment = union.every, self.environment
 
-        def evaluate(row: Row) -> Value:
+        def evaluate(row: Row) -> Generator[Value, None, Value]:
             found: list[Value] = []
             seen: set[Hashable] = set()
-            fresh = [value for value, _ in first.results(row)]
-            while fresh:
-                added = []
-                environment.spend(_BEGUN)
-                for value in fresh:
+            rest, added = first.results(row), list[Value]()
+            while True:
+                for value, _ in rest:
+                    if environment.due:
+                        yield PAUSE
+                    if value is PAUSE:
+                        continue
                     environment.tick()
                     key = group_key(environment.weigh(value))
                     if every or key not in seen:
                         seen.add(key)
                         added.append(None if value is MISSING else value)
+                if not added:
+                    return found
+                environment.spend(_BEGUN)
                 found += added
                 if len(found) > _MOST_ROWS:
                     text = f"Recursive WITH {name} gives more than {_MOST_ROWS} rows"
                     raise QueryError(5370, text, running=True)
-                last = {**row, name: added}
-                fresh = [value for value, _ in following.results(last)] if added else []
-            return found
+                rest, added = following.results({**row, name: added}), []
 
         return evaluate
 
@@ -180,7 +228,10 @@ class Planner:
             body = _Body(
                 inner.signature,
                 inner.names,
-                lambda outer: ((value, outer) for value in inner.rows(outer)),
+                lambda outer: (
+                    (PAUSE, PAUSE) if value is PAUSE else (value, outer)
+                    for value in inner.rows(outer)
+                ),
             )
         else:
             assert isinstance(node, SetOperation)
@@ -195,12 +246,20 @@ class Planner:
         if isinstance(signature, dict) and isinstance(right.signature, dict):
             signature = {**signature, **right.signature}
         combine = {"union": _union, "intersect": _intersection, "except": _difference}
-        operate, every, weigh = combine[node.operator], node.every, self.environment.weigh
+        operate, every, environment = combine[node.operator], node.every, self.environment
+
+        def values(results: Iterator[Result]) -> Iterator[Value]:
+            for value, _ in results:
+                yield value if value is PAUSE else environment.weigh(value)
+                if environment.due:
+                    yield PAUSE
 
         def results(outer: Row) -> Iterator[Result]:
-            lefts = (weigh(value) for value, _ in left.results(outer))
-            rights = (weigh(value) for value, _ in right.results(outer))
-            return ((value, outer) for value in operate(lefts, rights, every))
+            lefts, rights = values(left.results(outer)), values(right.results(outer))
+            return (
+                (PAUSE, PAUSE) if value is PAUSE else (value, outer)
+                for value in operate(lefts, rights, every)
+            )
 
         names = (*left.names, *(name for name in right.names if name not in left.names))
         return _Body(signature, names, results)
@@ -213,6 +272,9 @@ class Planner:
 
         def results(outer: Row) -> Iterator[Result]:
             for value, _ in body.results(outer):
+                if value is PAUSE:
+                    yield PAUSE, PAUSE
+                    continue
                 row = dict(outer)
                 for name in body.names:
                     member = value.get(name, MISSING) if isinstance(value, dict) else MISSING
@@ -226,15 +288,31 @@ def _union(left: Iterator[Value], right: Iterator[Value], every: bool) -> Iterat
     seen: set[Hashable] = set()
     for values in (left, right):
         for value in values:
+            if value is PAUSE:
+                yield value
+                continue
             key = group_key(value)
             if every or key not in seen:
                 seen.add(key)
                 yield value
 
 
+def _counted(values: Iterator[Value], counts: Counter[Hashable]) -> Iterator[Value]:
+    """Count values; yield the `PAUSE`s among them."""
+    for value in values:
+        if value is PAUSE:
+            yield value
+        else:
+            counts[group_key(value)] += 1
+
+
 def _intersection(left: Iterator[Value], right: Iterator[Value], every: bool) -> Iterator[Value]:
-    there = Counter(group_key(value) for value in right)
+    there = Counter[Hashable]()
+    yield from _counted(right, there)
     for value in left:
+        if value is PAUSE:
+            yield value
+            continue
         key = group_key(value)
         if there[key] > 0:
             there[key] = there[key] - 1 if every else 0
@@ -242,8 +320,12 @@ def _intersection(left: Iterator[Value], right: Iterator[Value], every: bool) ->
 
 
 def _difference(left: Iterator[Value], right: Iterator[Value], every: bool) -> Iterator[Value]:
-    taken = Counter(group_key(value) for value in right)
+    taken = Counter[Hashable]()
+    yield from _counted(right, taken)
     for value in left:
+        if value is PAUSE:
+            yield value
+            continue
         key = group_key(value)
         if taken[key] <= 0:
             if not every:

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from couchloop.embedded.sqlpp.compiler import META, POSITION, Evaluate, Row
 from couchloop.embedded.sqlpp.documents import Found, Keyspace
-from couchloop.embedded.sqlpp.environment import Environment
+from couchloop.embedded.sqlpp.environment import PAUSE, Environment
 from couchloop.embedded.sqlpp.errors import FunctionError, QueryError
 from couchloop.embedded.sqlpp.naming import implicit_name, start
 from couchloop.embedded.sqlpp.scopes import Scope, qualify
@@ -17,7 +17,7 @@ from couchloop.embedded.sqlpp.texts import encode
 from couchloop.embedded.sqlpp.values import MISSING, Value, truth
 
 Stage: TypeAlias = Callable[[Row], Iterator[Row]]
-"""What makes rows of a row."""
+"""What makes rows of a row. Some of them may be a `PAUSE`, which everybody passes on."""
 
 
 def located(place: str, evaluate: Evaluate) -> Evaluate:
@@ -113,6 +113,25 @@ def expression_rows(alias: str, evaluate: Evaluate, environment: Environment) ->
     return stage
 
 
+def subquery_rows(
+    alias: str, rows: Callable[[Row], Iterator[Value]], environment: Environment
+) -> Stage:
+    """Return what makes a row of each result of a query, all of which are found before."""
+
+    def stage(row: Row) -> Iterator[Row]:
+        found: list[Value] = []
+        for each in rows(row):
+            if each is not PAUSE:
+                found.append(None if each is MISSING else each)
+            if environment.due:
+                yield PAUSE
+        for each in found:
+            environment.tick()
+            yield {**row, alias: each, (META, alias): MISSING}
+
+    return stage
+
+
 def unnest_rows(alias: str, evaluate: Evaluate, environment: Environment, *, outer: bool) -> Stage:
     """Return what makes a row of each element of an array; *outer*: one of everything else."""
 
@@ -135,17 +154,21 @@ def joined_rows(
     outer, nests = join.side == "left", join.kind == "nest"
 
     def stage(row: Row) -> Iterator[Row]:
-        fitting = (each for each in right(row) if condition is None or truth(condition(each)))
-        if nests:
-            values = environment.weigh([each[alias] for each in fitting])
-            if values or outer:
-                yield {**row, alias: values, (META, alias): MISSING}
-            return
+        values: list[Value] = []
         found = False
-        for each in fitting:
-            found = True
-            yield each
-        if outer and not found:
+        for each in right(row):
+            if each is not PAUSE and (condition is None or truth(condition(each))):
+                found = True
+                if not nests:
+                    yield each
+                    continue
+                values.append(each[alias])
+            if environment.due:
+                yield PAUSE
+        if nests:
+            if values or outer:
+                yield {**row, alias: environment.weigh(values), (META, alias): MISSING}
+        elif outer and not found:
             yield {**row, alias: MISSING, (META, alias): MISSING}
 
     return stage
@@ -161,8 +184,16 @@ def right_joined(
     """Return RIGHT JOIN: each row of *right*, whether or not something on the left fits."""
 
     def stage(outer: Row) -> Iterator[Row]:
-        lefts = list(left(outer))
+        lefts: list[Row] = []
+        for row in left(outer):
+            if row is not PAUSE:
+                lefts.append(row)
+            if environment.due:
+                yield PAUSE
         for each in right(outer):
+            if each is PAUSE:
+                yield each
+                continue
             found = False
             for row in lefts:
                 environment.tick()
@@ -170,6 +201,8 @@ def right_joined(
                 if condition is None or truth(condition(both)):
                     found = True
                     yield both
+                elif environment.due:
+                    yield PAUSE
             if not found:
                 yield {**dict.fromkeys(aliases, MISSING), **each}
 

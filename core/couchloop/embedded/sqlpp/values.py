@@ -201,15 +201,19 @@ def compare_numbers(left: float, right: float) -> int:
 
 
 class SortKey:
-    """A value as a key for `sorted`."""
+    """A value as a key for `sorted`, and for merging what is sorted: that asks for equality too."""
 
     __slots__ = ("value",)
+    __hash__ = None  # type: ignore[assignment] # what is equal need not be hashable
 
     def __init__(self, value: Value) -> None:
         self.value = value
 
     def __lt__(self, other: SortKey) -> bool:
         return collate(self.value, other.value) < 0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SortKey) and collate(self.value, other.value) == 0
 
 
 def compare(left: Value, right: Value) -> int | Missing | None:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from couchloop.embedded.sqlpp.aggregates import AGGREGATES
 from couchloop.embedded.sqlpp.compiler import WINDOW, Compiler, Evaluate, Grouped, Row
+from couchloop.embedded.sqlpp.environment import PAUSE
 from couchloop.embedded.sqlpp.errors import QueryError
 from couchloop.embedded.sqlpp.grouping import ended
 from couchloop.embedded.sqlpp.ordering import PlannedTerm, Sorter, plan_terms
@@ -101,14 +102,23 @@ class WindowStage:
     def rows(self, rows: Iterator[Row], outer: Row) -> Iterator[Row]:
         """Return the rows with the values of all calls."""
         found = []
+        environment = self._environment
         for row in rows:
-            self._environment.keep()
-            found.append(dict(row))
+            if row is not PAUSE:
+                environment.keep()
+                found.append(dict(row))
+            if environment.due:
+                yield PAUSE
         for text, planned in self._planned:
             for partition in planned.partitions(found, outer):
+                if partition is PAUSE:
+                    yield PAUSE
+                    continue
                 values = planned.values(partition)
                 for row, value in zip(partition.rows, values, strict=True):
                     row[WINDOW, text] = value
+                    if environment.due:
+                        yield PAUSE
         yield from found
 
 
@@ -131,32 +141,33 @@ class _Planned:
         self._environment = compiler.environment
         self._tick = compiler.environment.tick
 
-    def partitions(self, rows: list[Row], outer: Row) -> Iterator[_Rows]:
-        """Return the rows of each partition, in order."""
+    def partitions(self, rows: list[Row], outer: Row) -> Iterator[Any]:
+        """Return the rows of each partition, in order; some may be a `PAUSE`."""
         found: dict[Hashable, list[Row]] = {}
         for row in rows:
             key = tuple(group_key(evaluate(row)) for evaluate in self._partition)
             found.setdefault(key, []).append(row)
         sorter = Sorter(self._terms, self._environment)
         for members in found.values():
-            ordered = [row for row, _ in sorter.sort(((row, row) for row in members), outer)]
+            pairs = yield from sorter.sort(((row, row) for row in members), outer)
+            ordered = [row for row, _ in pairs]
             keys = [[term.evaluate(row) for term in self._terms] for row in ordered]
             first = [key[0] if key else None for key in keys]
             yield _Rows(ordered, _peers(keys), first)
 
-    def values(self, partition: _Rows) -> list[Value]:
-        """Return the value for each row of a partition."""
+    def values(self, partition: _Rows) -> Iterable[Value]:
+        """Return the value for each row of a partition, each as it is asked for."""
         ranking = _RANKING.get(self._name)
         if ranking is not None:
             self._environment.spend(_looked_at(self._name, len(partition.rows)))
-            return [ranking(partition, index) for index in range(len(partition.rows))]
+            return (ranking(partition, index) for index in range(len(partition.rows)))
         if self._name == "NTILE":
             return self._tiles(partition)
         if self._name in {"LAG", "LEAD"}:
-            return [self._neighbour(partition, index) for index in range(len(partition.rows))]
+            return (self._neighbour(partition, index) for index in range(len(partition.rows)))
         if self._name in AGGREGATES:
             return self._aggregates(partition)
-        return [self._framed(partition, index) for index in range(len(partition.rows))]
+        return (self._framed(partition, index) for index in range(len(partition.rows)))
 
     def _tiles(self, partition: _Rows) -> list[Value]:
         count = len(partition.rows)
@@ -209,10 +220,9 @@ class _Planned:
             return None
         return values[wanted - 1]
 
-    def _aggregates(self, partition: _Rows) -> list[Value]:
+    def _aggregates(self, partition: _Rows) -> Iterator[Value]:
         aggregate = AGGREGATES[self._name]
         values = [self._added(row) for row in partition.rows]
-        results: list[Value] = []
         state, seen, taken = aggregate.start(), set[Hashable](), 0
         for index in range(len(partition.rows)):
             places = self._places(partition, index)
@@ -226,10 +236,9 @@ class _Planned:
                 self._tick()
                 if values[place] is not _LEFT_OUT:
                     self._add(aggregate.add, state, values[place], seen)
-            results.append(ended(self._name, state, self._environment))
+            yield ended(self._name, state, self._environment)
             if not isinstance(places, range) or places.start:
                 state, seen, taken = aggregate.start(), set(), 0
-        return results
 
     def _added(self, row: Row) -> Value:
         if self._condition is not None and not truth(self._condition(row)):
