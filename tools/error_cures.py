@@ -90,6 +90,7 @@ CURES: Final[Mapping[str, str]] = {
     "AmbiguousTimeoutError": "read before writing again",
     "NotReadyError": "see [`doctor.md`](doctor.md), or give more time",
     # Management
+    "NoSuchBucketError": "look at the name, or create it",
     "BucketExistsError": "choose another name, or use what is there",
     "BucketNotFlushableError": "have `flush_enabled` set for the bucket",
     "ViewEngineError": "see `error.objextra` for what each node says",

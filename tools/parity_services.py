@@ -35,7 +35,7 @@ CONSISTENCY_UNBOUNDED
 CONSISTENCY_REQUEST
 CONSISTENCY_NONE
 VALID_PROFILES
-N1QLError | of a class that says what it is
+N1QLError | of a class that says what it is; 2.5 raises HTTPError where the status of the answer is not 200
 N1QLError.n1ql_errcode | `code` says the same
 AlreadyQueriedError
 MutationState | | | couchloop.mutation_state.MutationState
@@ -139,6 +139,7 @@ ViewEngineError
             "View.raw",
             "View.indexed_rows | known with the first row",
             "View.rows_returned",
+            "View.row_processor",
             "View.errors",
         )
         + "itercls | | out: `MyView(bucket, design, view)` makes one of a subclass; on Twisted `queryEx(cls)`\n",

@@ -922,6 +922,10 @@ class BucketExistsError(HTTPError, CouchbaseInputError):
     ID = 605
 
 
+class NoSuchBucketError(BucketNotFoundError, HTTPError):
+    """The cluster manager knows no bucket of that name."""
+
+
 class BucketNotFlushableError(HTTPError, CouchbaseInputError):
     """The bucket must not be flushed."""
 
@@ -1154,7 +1158,7 @@ class QueryDocumentNotFoundError(DmlFailureError, NotFoundError):
     ID = 101
 
 
-class QueryIndexNotFoundError(N1QLError, IndexNotFoundError):
+class QueryIndexNotFoundError(N1QLError, IndexNotFoundError, NotFoundError):
     """The query needs an index that there is not."""
 
 
@@ -1164,7 +1168,7 @@ class NoQueryIndexError(QueryPlanningError, QueryIndexNotFoundError):
     ID = 201
 
 
-class QueryIndexExistsError(N1QLError, IndexExistsError):
+class QueryIndexExistsError(N1QLError, IndexExistsError, KeyExistsError):
     """There is an index of that name already."""
 
 

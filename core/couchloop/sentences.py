@@ -133,6 +133,7 @@ SENTENCES: Final = {
     "NoQueryIndexError": "No index serves the statement: a keyspace without any can only be asked by USE KEYS.",
     "NoReplicaError": "There is no such copy of the document: the bucket has fewer replicas, or none is placed.",
     "NoSrvRecordError": "There is no such DNS SRV record.",
+    "NoSuchBucketError": "The cluster manager knows no bucket of that name.",
     "NodeNotAvailableError": "No connection to the node could take the operation: nothing was done.",
     "NodeTimeoutError": "The node did not answer in time while connecting.",
     "NodeUnreachableError": "The node cannot be reached.",

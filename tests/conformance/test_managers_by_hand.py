@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from couchloop.embedded import administrator
-from couchloop.exceptions import AuthError, MissingCredentialsError, UserNotFoundError
+from couchloop.exceptions import (
+    AuthError,
+    BucketNotFoundError,
+    HTTPError,
+    KeyExistsError,
+    MissingCredentialsError,
+    NotFoundError,
+    UserNotFoundError,
+)
 from tests.conformance.loops import PASSWORD, Loop, cluster_of, opened
 
 
@@ -43,8 +51,17 @@ def test_admin(loop: Loop) -> None:
             loop.wait(admin.get_user(local, "ada"))
         raised.value.__traceback__ = None
         loop.wait(admin.bucket_delete("made"))
+        with pytest.raises(HTTPError) as gone:
+            loop.wait(admin.bucket_info("made"))
+        gone.value.__traceback__ = None
+        assert isinstance(gone.value, BucketNotFoundError)
         found = loop.wait(admin.http_request("/pools/default/buckets"))
         assert [each["name"] for each in found.value] == ["default"]
+        with pytest.raises(HTTPError) as unknown:
+            loop.wait(admin.http_request("/nosuch"))
+        unknown.value.__traceback__ = None
+        answer = unknown.value.objextra
+        assert (answer.http_status, answer.success, type(answer.value)) == (404, False, str)
         other = admins.Admin("boss", "wrong", connection_string=served.connection_string + "/b")
         with pytest.raises(AuthError) as refused:
             loop.wait(other.buckets_list())
@@ -66,5 +83,11 @@ def test_bucket_manager(loop: Loop) -> None:
             "all"
         }
         loop.wait(manager.create_n1ql_primary_index())
+        with pytest.raises(KeyExistsError) as there:
+            loop.wait(manager.create_n1ql_primary_index())
+        there.value.__traceback__ = None
+        with pytest.raises(NotFoundError) as missing:
+            loop.wait(manager.drop_n1ql_index("nosuch"))
+        missing.value.__traceback__ = None
         (index,) = loop.wait(bucket.bucket_manager().list_n1ql_indexes())
         assert (str(index), index.raw["is_primary"]) == ("#primary", True)

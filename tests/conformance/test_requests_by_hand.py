@@ -63,6 +63,7 @@ def test_view(loop: Loop, rows: Any, bucket: Any) -> None:
     assert loop.take(view) == [ViewRow(20, "Pau", "bob", None)]
     assert (view.rows_returned, view.indexed_rows, view.errors) == (1, 2, [])
     query = Query(mapkey_range=[30])
+    assert view.row_processor.rowclass is ViewRow
     shown = RowProcessor(lambda *parts: parts[0])
     view = rows.View(bucket, "people", "by_age", row_processor=shown, query=query)
     assert loop.take(view) == [30]
@@ -104,7 +105,8 @@ def test_query(loop: Loop, rows: Any, bucket: Any) -> None:
     assert raw.headers["content-type"].startswith("application/json")
     with pytest.raises(AlreadyQueriedError):
         loop.take(request)
-    request = rows.N1QLRequest("SELECT 1", bucket, meta_lookahead=False)
+    request = bucket.n1ql_query("SELECT 1", meta_lookahead=False)
+    assert not request.meta_lookahead
     with pytest.raises(RowsNotReadError):
         _ = request.meta
     assert loop.wait(request.get_single_result()) == {"$1": 1}

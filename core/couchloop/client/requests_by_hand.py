@@ -98,8 +98,6 @@ class N1QLRequestByHand(OfQueries, _ByHand[T]):
     Raises what `Bucket.n1ql_query` raises.
     """
 
-    meta_lookahead = True
-
     def __init__(
         self,
         params: Any,
@@ -111,8 +109,13 @@ class N1QLRequestByHand(OfQueries, _ByHand[T]):
         if isinstance(parent, RowStream):
             super().__init__(params, parent, row_factory)
             return
-        self._take_over(parent, "n1ql_query", params, row_factory=row_factory, **kwargs)
-        self.meta_lookahead = meta_lookahead
+        kwargs |= {"row_factory": row_factory, "meta_lookahead": meta_lookahead}
+        self._take_over(parent, "n1ql_query", params, **kwargs)
+
+    @property
+    def meta_lookahead(self) -> bool:
+        """Whether `meta` and its like read to the end of the answer, where they can wait for it."""
+        return self._stream.looks_ahead
 
     def _read_on(self) -> None:
         if self.meta_lookahead:

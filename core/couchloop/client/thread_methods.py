@@ -5000,7 +5000,8 @@ class N1qlMethods:
             timeout: seconds that it has; while rows wait to be taken none pass. None: as the
                 N1QLQuery says, or the Bucket's `n1ql_timeout`.
             type: of the rows: what msgspec takes, as a Struct or a dataclass. None: as JSON says.
-            kwargs: values for `$name`, of a statement.
+            kwargs: values for `$name`, of a statement; and `meta_lookahead`: False: `meta` and its
+                like do not read on to the end, as they do by themselves on gevent.
 
         Rows that came before an error are given, then the error is raised: an N1QLError of a class
         that says what it is, with all that the service says. Nothing is sent before the first row

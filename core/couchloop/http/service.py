@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import field
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from couchloop.exceptions import ValueFormatError
 from couchloop.records import record
+from couchloop.transcoder import decode_json
 
 
 class Service(Enum):
@@ -93,6 +95,24 @@ class ServiceAnswer:
     body: bytes = field(repr=False)
     node: str
     """`host:port` that has answered."""
+
+    @property
+    def http_status(self) -> int:
+        """The same as `status`: of an error's `objextra` SDK 2.5 reads it."""
+        return self.status
+
+    @property
+    def value(self) -> Any:
+        """The body as SDK 2.5 has it: what JSON says, else a text."""
+        try:
+            return decode_json(self.body)
+        except ValueFormatError:
+            return self.body.decode("utf-8", "replace")
+
+    @property
+    def success(self) -> bool:
+        """Whether the status says so."""
+        return 200 <= self.status < 300
 
     if not TYPE_CHECKING:
 

@@ -15,8 +15,8 @@ from couchloop.durability import DurabilityLevel
 from couchloop.exceptions import (
     BucketExistsError,
     BucketNotFlushableError,
-    BucketNotFoundError,
     InvalidSettingError,
+    NoSuchBucketError,
     NotReadyError,
     TemporaryFailError,
     UnambiguousTimeoutError,
@@ -149,7 +149,7 @@ class BucketInfo(BucketSettings):
     """All that the cluster manager says of it, by its own names (SDK 2.5)."""
 
 
-_NOT_FOUND: Final = Refusal(BucketNotFoundError, 404, "", "there is no such bucket")
+_NOT_FOUND: Final = Refusal(NoSuchBucketError, 404, "", "there is no such bucket")
 _EXISTS: Final = Refusal(
     BucketExistsError, 400, "already exists", "there is a bucket of that name already"
 )

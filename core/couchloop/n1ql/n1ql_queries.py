@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from couchloop.arguments.exact import is_true
 from couchloop.exceptions import ArgumentError
 from couchloop.hot.operation import Defaults
 from couchloop.n1ql.asking import of_object
@@ -33,7 +34,8 @@ def n1ql_query(
         timeout: seconds that it has; while rows wait to be taken none pass. None: as the N1QLQuery
             says, or the Bucket's `n1ql_timeout`.
         type: of the rows: what msgspec takes, as a Struct or a dataclass. None: as JSON says.
-        kwargs: values for `$name`, of a statement.
+        kwargs: values for `$name`, of a statement; and `meta_lookahead`: False: `meta` and its like
+            do not read on to the end, as they do by themselves on gevent.
 
     Rows that came before an error are given, then the error is raised: an N1QLError of a class that
     says what it is, with all that the service says. Nothing is sent before the first row is asked
@@ -47,10 +49,16 @@ def n1ql_query(
         "type": type,
     }
     others = {name: value for name, value in given.items() if value is not None}
-    # Where rows are read on to the end for `meta` is decided by the loop.
-    kwargs.pop("meta_lookahead", None)
+    looks_ahead = kwargs.pop("meta_lookahead", True)
     if "itercls" in kwargs:
-        raise ArgumentError("itercls: on Twisted n1qlQueryEx hands rows to an object of a class")
+        raise ArgumentError(
+            "itercls: a request of a class is made by it, as in MyRequest(query, bucket); on "
+            "Twisted n1qlQueryEx hands rows to an object of a class"
+        )
     if isinstance(query, N1QLQuery):
-        return of_object(defaults, "n1ql_query", query, args, {**others, **kwargs})
-    return of_object(defaults, "n1ql_query", N1QLQuery(query, *args, **kwargs), (), others)
+        stream = of_object(defaults, "n1ql_query", query, args, {**others, **kwargs})
+    else:
+        stream = of_object(defaults, "n1ql_query", N1QLQuery(query, *args, **kwargs), (), others)
+    if not is_true(looks_ahead, "meta_lookahead"):
+        stream.looks_ahead = False
+    return stream

@@ -15,14 +15,14 @@ def _number(name: str, meaning: str) -> Any:
     """Make a property of a member that is a number; None: it is not said."""
     member = options.MEMBERS[name]
 
-    def get(self: N1QLQuery) -> str | None:
-        found: str | None = self._body.get(member.name)
-        return found
+    def get(self: N1QLQuery) -> int | None:
+        found = self._body.get(member.name)
+        return None if found is None else int(found)
 
     def set_(self: N1QLQuery, value: object) -> None:
         self.set_option(member.name, member.form(value, name))
 
-    text = f"{meaning} A number; text of digits when it is read. None: the server decides."
+    text = f"{meaning} A number; None: the server decides."
     return property(get, set_, doc=text)
 
 
@@ -128,7 +128,7 @@ class N1QLQuery:
 
     @property
     def timeout(self) -> float | None:
-        """Seconds that it may take; None: as the Bucket says.
+        """Seconds that it may take; None: as the Bucket says. Set to 0 it is None.
 
         Raises InvalidTimeoutError (a ValueError) when set to what is no positive number.
         """
@@ -136,7 +136,8 @@ class N1QLQuery:
 
     @timeout.setter
     def timeout(self, value: float | None) -> None:
-        self._timeout = None if value is None else options.seconds(value, "timeout")
+        is_taken_back = value is None or (value == 0 and not isinstance(value, bool))
+        self._timeout = None if is_taken_back else options.seconds(value, "timeout")
 
     @property
     def readonly(self) -> bool:

@@ -80,6 +80,8 @@ class RowStream(Stream[T], Generic[T]):
     """How often it was asked."""
     watch: Watch | None = None
     """Who is told of it; None: nobody wants to know."""
+    looks_ahead = True
+    """Whether what stands beside the rows is read for, where that can be waited for."""
     _deadline = 0.0
     """Until when it may be asked anew."""
     _not_before = 0.0

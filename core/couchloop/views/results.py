@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from couchloop.views.params import QueryBase
+from couchloop.views.rows import RowProcessor
 
 
 class ViewMetaData:
@@ -61,6 +62,11 @@ class OfViews:
         """What is asked."""
         query: QueryBase = self._stream.query
         return query
+
+    @property
+    def row_processor(self) -> RowProcessor:
+        """What makes the rows."""
+        return RowProcessor(self._stream.make)
 
     @property
     def include_docs(self) -> bool:

@@ -93,7 +93,8 @@ class ViewStream(RowStream[Any]):
         """Rows that are given when the answer is whole."""
         self._bucket = bucket = defaults.services.bucket
         self._is_spatial = isinstance(asked.query, SpatialQuery)
-        self._make: Callable[..., Any] = asked.row or (SpatialRow if self._is_spatial else ViewRow)
+        self.make: Callable[..., Any] = asked.row or (SpatialRow if self._is_spatial else ViewRow)
+        """Makes a row of its parts."""
         self._is_passing = False
         """Whether what was refused may be answered elsewhere, or later."""
         super().__init__(name, defaults, request_of(bucket, asked), VIEW_ROWS, asked.timeout)
@@ -124,8 +125,8 @@ class ViewStream(RowStream[Any]):
     def _made(self, parts: Mapping[str, Any], document: Any) -> Any:
         key, value, docid = parts["key"], parts["value"], parts.get("id")
         if self._is_spatial:
-            return self._make(key, value, parts.get("geometry"), docid, document)
-        return self._make(key, value, docid, document)
+            return self.make(key, value, parts.get("geometry"), docid, document)
+        return self.make(key, value, docid, document)
 
     @property
     def rows(self) -> int:

@@ -62,7 +62,7 @@ def test_properties() -> None:
         "timeout": "3.5s",
     }
     assert "timeout" not in query.members
-    assert (query.scan_cap, query.readonly, query.cross_bucket) == ("5", True, True)
+    assert (query.scan_cap, query.readonly, query.cross_bucket) == (5, True, True)
     assert (query.adhoc, query.timeout) == (False, 3.5)
     query.consistency = n1ql.UNBOUNDED
     query.timeout = None
@@ -111,7 +111,7 @@ def test_what_is_refused(name: str, value: Any) -> None:
     assert query.members == {"statement": "SELECT 1"}
 
 
-@pytest.mark.parametrize("timeout", [0, -1, "1s", float("nan"), float("inf"), True])
+@pytest.mark.parametrize("timeout", [-0.5, -1, "1s", float("nan"), float("inf"), True])
 def test_no_timeout(timeout: Any) -> None:
     """A time is a positive number of seconds."""
     with pytest.raises(InvalidTimeoutError):
@@ -126,3 +126,15 @@ def test_no_statement() -> None:
     name: Any = 1
     with pytest.raises(ArgumentError):
         N1QLQuery("SELECT 1").set_option(name, 1)
+
+
+def test_timeout_is_taken_back() -> None:
+    """By None, and by 0 as SDK 2.5 has it; False is no number."""
+    query = N1QLQuery("SELECT 1")
+    for nothing in (None, 0, 0.0):
+        query.timeout = 3
+        query.timeout = nothing
+        assert query.timeout is None
+        assert "timeout" not in json.loads(query.encoded)
+    with pytest.raises(ValueError, match="timeout"):
+        query.timeout = False
