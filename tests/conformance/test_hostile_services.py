@@ -290,6 +290,8 @@ def test_gzip(loop: Loop) -> None:
         assert type(error) is ProtocolError
         assert "compressed (gzip)" in str(error)
         assert "accept-encoding" not in there.server.asked[0].head.decode().lower()
+        with pytest.raises(AmbiguousConnectionLostError, match=r"compressed \(gzip\)"):
+            loop.take(there.rows())
 
 
 def test_redirect(loop: Loop) -> None:

@@ -155,7 +155,7 @@ class VectorSearchOptions:
         if vector_query_combination is not None:
             try:
                 vector_query_combination = VectorQueryCombination(vector_query_combination)
-            except ValueError:
+            except (ValueError, RecursionError):
                 text = "vector_query_combination is VectorQueryCombination.AND or .OR"
                 raise InvalidSearchError(text, objextra=vector_query_combination) from None
         self.vector_query_combination: VectorQueryCombination | None = vector_query_combination

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from couchloop.arguments.exact import exact_integer
 from couchloop.exceptions import InvalidNameError, InvalidSettingError
+from couchloop.management.users import clear
 from couchloop.safety.secret import Secret, as_secret
 
 __all__ = [
@@ -136,7 +137,7 @@ class EventingFunctionUrlAuthBasic:
     """Kept as a `Secret`. What the service tells of it is `*****`, which leaves it as it is."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "password", as_secret(self.password))
+        object.__setattr__(self, "password", _secret(self.password, "a password"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,14 @@ class EventingFunctionUrlAuthBearer:
     """Kept as a `Secret`."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "key", as_secret(self.key))
+        object.__setattr__(self, "key", _secret(self.key, "a key"))
+
+
+def _secret(given: object, what: str) -> Secret:
+    """Return what is to be kept. Raises InvalidSettingError (a TypeError) for what is no text."""
+    if not isinstance(given, str | bytes | Secret):
+        raise InvalidSettingError(f"{what} is a str, not {type(given).__name__}")
+    return as_secret(given)
 
 
 UrlAuth = EventingFunctionUrlNoAuth | EventingFunctionUrlAuthBasic | EventingFunctionUrlAuthBearer
@@ -499,13 +507,14 @@ def _url(binding: EventingFunctionUrlBinding) -> dict[str, Any]:
 
 def _auth(auth: UrlAuth) -> dict[str, str]:
     if isinstance(auth, EventingFunctionUrlAuthBearer):
-        return {"auth_type": "bearer", "bearer_key": as_secret(auth.key).text()}
+        return {"auth_type": "bearer", "bearer_key": clear(auth.key)}
     if isinstance(auth, EventingFunctionUrlAuthBasic):
+        _need(auth.username, str)
         is_digest = isinstance(auth, EventingFunctionUrlAuthDigest)
         return {
             "auth_type": "digest" if is_digest else "basic",
             "username": auth.username,
-            "password": as_secret(auth.password).text(),
+            "password": clear(auth.password),
         }
     _need(auth, EventingFunctionUrlNoAuth)
     return {"auth_type": "no-auth"}

@@ -19,6 +19,7 @@ from couchloop.exceptions import (
     BrokenAnswerError,
     ConnectionLostError,
     CouchbaseError,
+    ProtocolError,
     own_copy,
 )
 from couchloop.hot.encoding import about
@@ -333,7 +334,9 @@ class RowStream(Stream[T], Generic[T]):
         # What is raised comes to point to the stream.
         fault, self._fault = self._fault, None
         if fault is not None:
-            if self.status == _OK and isinstance(fault, ConnectionLostError):
+            is_lost = isinstance(fault, ConnectionLostError)
+            # What is no answer as HTTP has them says so itself: nothing was cut off.
+            if self.status == _OK and is_lost and not isinstance(fault.__cause__, ProtocolError):
                 try:
                     # It says where it was cut off, and whether rows are missing.
                     self.scanner.close()

@@ -342,11 +342,14 @@ class QueryBase:
     def add_raw(self, name: str, text: str) -> None:
         """Add a parameter as the server reads it, in place of what was said of it here.
 
-        Raises ArgumentError for what cannot be written as UTF-8.
+        Raises ArgumentError for what cannot be written as UTF-8, or is no name.
         """
+        if not isinstance(name, str) or not name:
+            raise _refused("the name of a parameter is a text that is not empty", name)
+        exact = _text(name)
         for kept in (self._given, self._sent):
-            kept.pop(_text(name), None)
-        self._extra[name] = _text(text)
+            kept.pop(exact, None)
+        self._extra[exact] = _text(text)
 
     # What attributes do
 

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 from dataclasses import fields
 from datetime import timedelta
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from couchloop.exceptions import InvalidSettingError
 from couchloop.management.eventing_values import (
+    EventingFunction,
     EventingFunctionDcpBoundary,
+    EventingFunctionKeyspace,
     EventingFunctionLanguageCompatibility,
     EventingFunctionLogLevel,
     EventingFunctionQueryConsistency,
     EventingFunctionSettings,
+    EventingFunctionUrlAuthBasic,
+    EventingFunctionUrlAuthBearer,
+    EventingFunctionUrlAuthDigest,
+    EventingFunctionUrlBinding,
+    function_document,
     read_settings,
     settings_document,
 )
+from couchloop.safety.secret import Secret
 
 EVERY_SETTING = EventingFunctionSettings(
     cpp_worker_thread_count=1,
@@ -76,3 +87,35 @@ def test_settings_are_complete() -> None:
 def test_settings_come_back(settings: EventingFunctionSettings) -> None:
     """Whatever settings say, they are read as they were written."""
     assert read_settings(settings_document(settings)) == settings
+
+
+@pytest.mark.parametrize("given", [5, None, [], object()])
+def test_no_secrets(given: Any) -> None:
+    """What is no text is no password and no token: that is said at once."""
+    for make in (
+        lambda: EventingFunctionUrlAuthBasic("u", given),
+        lambda: EventingFunctionUrlAuthDigest("u", given),
+        lambda: EventingFunctionUrlAuthBearer(given),
+    ):
+        with pytest.raises(InvalidSettingError):
+            make()
+
+
+@pytest.mark.parametrize(
+    "auth",
+    [
+        EventingFunctionUrlAuthBasic("u", Secret(b"hidden\xff")),
+        EventingFunctionUrlAuthBearer("hidden\ud800"),
+        EventingFunctionUrlAuthBasic(5, "p"),  # type: ignore[arg-type]
+    ],
+)
+def test_logins_that_no_json_has(auth: Any) -> None:
+    """They are refused, and what is raised does not hold them."""
+    place = EventingFunctionKeyspace("b")
+    binding = EventingFunctionUrlBinding("h", "a", auth=auth)
+    function = EventingFunction(
+        "f", "code", metadata_keyspace=place, source_keyspace=place, url_bindings=(binding,)
+    )
+    with pytest.raises(InvalidSettingError) as caught:
+        function_document(function)
+    assert "hidden" not in f"{caught.value!r} {caught.value.__context__!r}"

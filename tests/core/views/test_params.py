@@ -161,6 +161,13 @@ def test_attributes() -> None:
         hash(query)
 
 
+@pytest.mark.parametrize("name", ["", 5, None, True, "a\ud800"])
+def test_raw_names(name: Any) -> None:
+    """What is added as the server reads it has a name all the same."""
+    with pytest.raises(ArgumentError):
+        ViewQuery().add_raw(name, "x")
+
+
 def test_update() -> None:
     """A query takes more parameters, or a copy of it does."""
     query = Query(limit=1)
