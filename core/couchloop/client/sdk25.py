@@ -42,12 +42,18 @@ _COMPRESSION: Final = {
 }
 _MODES: Final = {number: mode for mode, number in _COMPRESSION.items()}
 
-_QUERIES: Final = "queries are not there yet"
-_CRYPTO: Final = "encryption of fields is not there yet: encrypt values in a transcoder"
+_CREDENTIALS: Final = (
+    "is not there: users and their roles have replaced passwords of buckets; give the user who is "
+    "logged in a role in each"
+)
+_CRYPTO: Final = (
+    "comes with a later version of couchloop: encryption of fields is not there yet; encrypt "
+    "values in a transcoder"
+)
 
 
 class _NotYet:
-    """A method that comes with a later version: calling it says so."""
+    """A method that is not there, or not yet: calling it says so."""
 
     def __init__(self, why: str) -> None:
         self._why = why
@@ -59,11 +65,11 @@ class _NotYet:
         name, why = self._name, self._why
 
         def method(*_: Any, **__: Any) -> Any:
-            text = f"{name}() comes with a later version of couchloop: {why}"
+            text = f"{name}() {why}"
             return owner._not_available(FeatureNotAvailableError(text))  # noqa: SLF001 - ours
 
         method.__name__, method.__qualname__ = name, f"{owner.__name__}.{name}"
-        method.__doc__ = f"Raise FeatureNotAvailableError: {why}."
+        method.__doc__ = f"Raise FeatureNotAvailableError: it {why}."
         return method
 
 
@@ -150,7 +156,7 @@ class Sdk25Names(LaterNames, OfBucketManager):
     _set_services: Callable[[Defaults, Mapping[str, Any]], None]
     """Has what requests to services use count from now on, in all collections."""
 
-    add_bucket_creds = _NotYet(_QUERIES)
+    add_bucket_creds = _NotYet(_CREDENTIALS)
     register_crypto_provider = _NotYet(_CRYPTO)
     unregister_crypto_provider = _NotYet(_CRYPTO)
     encrypt_fields = _NotYet(_CRYPTO)

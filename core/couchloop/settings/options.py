@@ -373,7 +373,7 @@ _TABLE: Final = (
         name="server_group",
         kind="text",
         meaning="Prefer replicas in this server group where a read allows it.",
-        reason="nothing uses it yet, for there are no reads of replicas here",
+        reason="nothing uses it yet: a read of any replica asks all copies at once",
     ),
     Option(
         name="enable_lazy_connections",
