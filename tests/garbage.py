@@ -29,11 +29,14 @@ needs_thresholds = pytest.mark.skipif(
 """For tests that show that its thresholds are left as they are found."""
 
 
-def release() -> None:
-    """Have what nobody refers to gone: CPython needs nothing for that."""
+def release(rounds: int = 3) -> None:
+    """Have what nobody refers to gone: CPython needs nothing for that.
+
+    What ends in one collection may let go of what the next one frees: so many *rounds*, of which
+    each looks at everything.
+    """
     if not COUNTS:
-        # What ends in one collection may let go of what the next one frees.
-        for _ in range(3):
+        for _ in range(rounds):
             gc.collect()
 
 

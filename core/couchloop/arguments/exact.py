@@ -24,8 +24,9 @@ def exact_integer(number: object) -> int | None:
     if type(number) is int:
         return number
     if isinstance(number, int) and not isinstance(number, bool):
-        # A subclass may lie in each of its methods, but not in this one.
-        return int.__index__(number)
+        # A subclass may lie in each of its methods, but not in this one; PyPy's int.__index__ asks
+        # those of the subclass.
+        return int.__add__(number, 0)
     return None
 
 

@@ -194,7 +194,7 @@ def test_forgotten_again_and_again() -> None:
     assert not any(said)
     for _ in range(20):
         opening()
-        release()
+        release(1)
     (text,) = filter(None, said)
     line = opening.__code__.co_firstlineno + 2
     assert f"bucket 'default' is opened again and again at {__file__}:{line}" in text
