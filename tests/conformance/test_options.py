@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.conformance.loops import Loop, opened_at
+from tests.extras import needs_snappy
 
 LONG = "a" * 10_000
 
@@ -29,8 +30,8 @@ def test_without_effect(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("options", "shrinks"),
     [
-        ("compression=on", True),
-        ("compression=force", True),
+        pytest.param("compression=on", True, marks=needs_snappy),
+        pytest.param("compression=force", True, marks=needs_snappy),
         ("compression=inflate_only", False),
         ("enable_compression=false", False),
         ("compression_min_size=20000", False),

@@ -26,6 +26,7 @@ from couchloop.operations import document as ops
 from couchloop.settings.values import Reports
 from couchloop.transcoder import JSONTranscoder
 from tests.core.client.loop import TEXT, WHO, Bucket, Loop, opened
+from tests.extras import needs_snappy
 
 
 def later(kind: type) -> list[str]:
@@ -81,7 +82,7 @@ def test_thresholds_of_services(name: str, field: str) -> None:
         ("inflate_only", COMPRESS_IN),
         ("deflate_only", COMPRESS_OUT),
         ("on", COMPRESS_INOUT),
-        ("force", COMPRESS_FORCE),
+        pytest.param("force", COMPRESS_FORCE, marks=needs_snappy),
     ],
 )
 def test_compression(option: str, number: int) -> None:
