@@ -223,6 +223,29 @@ def test_interrupted(loop: str) -> None:
     assert b"Traceback" not in said
 
 
+@pytest.mark.parametrize("loop", LOOPS)
+def test_interrupted_while_it_reads(cluster: str, loop: str) -> None:
+    """Ctrl-C ends an import whose pipe, or terminal, says nothing more."""
+    command = ("import", cluster, "-", "--loop", loop, *LOGIN)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "couchloop", *command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment() | {"THE_PASSWORD": SECRET},
+    )
+    assert process.stdin is not None
+    # More than a pipe holds: it reads.
+    process.stdin.write(b"\n" * 500_000)
+    process.stdin.flush()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(50) == 130
+    assert process.stderr is not None
+    assert process.stdout is not None
+    with process.stderr, process.stdout, process.stdin:
+        assert b"Traceback" not in process.stderr.read()
+
+
 def test_embedded() -> None:
     """`couchloop embedded` serves as `python -m couchloop.embedded` does."""
     process = subprocess.Popen(

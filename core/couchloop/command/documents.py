@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -34,7 +36,7 @@ from couchloop.command.lines import (
     read,
     write,
 )
-from couchloop.command.loops import run
+from couchloop.command.loops import Wait, Waiting, Work, run
 from couchloop.command.progress import Progress
 from couchloop.exceptions import CouchbaseError, NotFoundError
 from couchloop.operations.items import ItemOptionDict
@@ -138,7 +140,7 @@ def _add_collection(parser: Parser) -> None:
     )
 
 
-def _with_bucket(options: argparse.Namespace, work: Callable[[Any], int]) -> int:
+def _with_bucket(options: argparse.Namespace, work: Work) -> int:
     """Do *work* with the bucket; say what keeps it from being done."""
     loop, user = pick_loop(options), read_user(options)
     try:
@@ -166,7 +168,7 @@ def _documents(bucket: Any, options: argparse.Namespace) -> Any:
 
 
 def _ping(options: argparse.Namespace) -> int:
-    def work(bucket: Any) -> int:
+    def work(bucket: Any, _: Wait) -> int:
         report = bucket.ping(timeout=options.timeout)
         if options.json:
             print(report.as_json())
@@ -190,7 +192,7 @@ def _lines_of(report: dict[str, Any]) -> Iterator[str]:
 
 
 def _get(options: argparse.Namespace) -> int:
-    def work(bucket: Any) -> int:
+    def work(bucket: Any, _: Wait) -> int:
         documents, status = _documents(bucket, options), 0
         for key in options.keys:
             try:
@@ -219,7 +221,7 @@ def _show(stored: Stored, *, raw: bool) -> None:
 def _put(options: argparse.Namespace) -> int:
     value, kind = _value_of(options)
 
-    def work(bucket: Any) -> int:
+    def work(bucket: Any, _: Wait) -> int:
         documents = _documents(bucket, options)
         store = documents.upsert
         if options.insert or options.replace:
@@ -246,9 +248,9 @@ def _value_of(options: argparse.Namespace) -> tuple[Any, int]:
 
 
 def _import(options: argparse.Namespace) -> int:
-    def work(bucket: Any) -> int:
+    def work(bucket: Any, wait: Wait) -> int:
         documents = _documents(bucket, options)
-        with _source(options.file) as (lines, share):
+        with _source(options.file, wait) as (lines, share):
             return _Import(documents, options, lines).run(share)
 
     return _with_bucket(options, work)
@@ -331,7 +333,7 @@ class _Import:
 def _export(options: argparse.Namespace) -> int:
     kind = PrefixScan(options.prefix) if options.prefix else RangeScan()
 
-    def work(bucket: Any) -> int:
+    def work(bucket: Any, _: Wait) -> int:
         documents = _documents(bucket, options)
         failed = 0
         with (
@@ -362,10 +364,10 @@ def _export(options: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _source(path: str) -> Iterator[tuple[Iterator[str], Callable[[], float] | None]]:
+def _source(path: str, wait: Wait) -> Iterator[tuple[Iterator[str], Callable[[], float] | None]]:
     """Open what is imported; give its lines, and what tells how much of it is read."""
     if path == "-":
-        yield _lines(sys.stdin.buffer), None
+        yield _lines(_read_as_it_comes(sys.stdin.buffer, wait)), None
         return
     try:
         file = Path(path).open("rb")  # noqa: SIM115 - below; its own errors are others
@@ -373,7 +375,16 @@ def _source(path: str) -> Iterator[tuple[Iterator[str], Callable[[], float] | No
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
     with file:
         size = Path(path).stat().st_size
-        yield _lines(file), (lambda: file.tell() / size) if size else None
+        lines = _lines(_read_as_it_comes(file, wait))
+        yield lines, (lambda: file.tell() / size) if size else None
+
+
+def _read_as_it_comes(file: BinaryIO, wait: Wait) -> BinaryIO:
+    """Return *file*, or what waits as the loop does where it may be silent: a pipe, a terminal."""
+    descriptor = file.fileno()
+    if file.isatty() or stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+        return io.BufferedReader(Waiting(descriptor, wait))
+    return file
 
 
 def _lines(file: BinaryIO) -> Iterator[str]:

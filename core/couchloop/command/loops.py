@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import os
+import select
 import signal
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,8 +14,37 @@ from typing import Any
 from couchloop.command.access import INTERRUPTED
 from couchloop.doctor import User
 
-Work = Callable[[Any], int]
-"""Takes a Bucket whose methods block, and gives an exit status."""
+Wait = Callable[[int], object]
+"""Waits until a descriptor, of a pipe or a terminal, can be read."""
+Work = Callable[[Any, Wait], int]
+"""Takes a Bucket whose methods block, and what to wait with; gives an exit status."""
+
+
+class InterruptedReadError(Exception):
+    """The program is told to end while it waits for what it is to read."""
+
+
+class Waiting(io.RawIOBase):
+    """What a pipe or a terminal brings: a read waits as the loop does, so that Ctrl-C ends it.
+
+    Args:
+        descriptor: of the pipe; it stays open.
+        wait: until it can be read.
+    """
+
+    def __init__(self, descriptor: int, wait: Wait) -> None:
+        self._descriptor, self._wait = descriptor, wait
+
+    def readable(self) -> bool:
+        """Whether it can be read, which it can."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read what is there, once something is."""
+        self._wait(self._descriptor)
+        data = os.read(self._descriptor, len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
 
 def run(loop: str, connection_string: str, user: User, work: Work) -> int:
@@ -26,7 +58,7 @@ def run(loop: str, connection_string: str, user: User, work: Work) -> int:
 
 
 def _on_gevent(connection_string: str, given: dict[str, Any], work: Work) -> int:
-    import gevent  # noqa: PLC0415 - only if gevent was picked
+    import gevent.socket  # noqa: PLC0415 - only if gevent was picked
 
     from gcouchbase.bucket import Bucket  # noqa: PLC0415 - likewise
 
@@ -35,7 +67,7 @@ def _on_gevent(connection_string: str, given: dict[str, Any], work: Work) -> int
 
     def whole() -> int:
         with Bucket(connection_string, **given) as bucket:
-            return work(bucket)
+            return work(bucket, gevent.socket.wait_read)
 
     greenlet = gevent.spawn(_kept, whole)
     gevent.signal_handler(signal.SIGINT, greenlet.kill, block=False)
@@ -67,11 +99,17 @@ def _on_twisted(connection_string: str, given: dict[str, Any], work: Work) -> in
     from txcouchbase.bucket import Bucket  # noqa: PLC0415
 
     outcomes: list[int | Exception] = []
+    told, tells = os.pipe()
+
+    def wait(descriptor: int) -> None:
+        # In a thread of the reactor's pool, for whose end the reactor waits.
+        if told in select.select([descriptor, told], [], [])[0]:
+            raise InterruptedReadError
 
     async def whole() -> int | Exception:
         async with Bucket(connection_string, reactor=reactor, **given) as bucket:
             handle = bucket.threadsafe()
-            return await deferToThread(_kept, lambda: work(handle))
+            return await deferToThread(_kept, lambda: work(handle, wait))
 
     def failed(failure: Failure) -> None:
         if isinstance(failure.value, Exception) and not failure.check(CancelledError):  # type: ignore[no-untyped-call]
@@ -86,10 +124,12 @@ def _on_twisted(connection_string: str, given: dict[str, Any], work: Work) -> in
         task = Deferred.fromCoroutine(whole())
         task.addCallbacks(outcomes.append, failed)
         task.addBoth(stop)
+        reactor.addSystemEventTrigger("before", "shutdown", os.close, tells)
         reactor.addSystemEventTrigger("before", "shutdown", task.cancel)
 
     reactor.callWhenRunning(begin)
     reactor.run()
+    os.close(told)
     outcome = outcomes[0] if outcomes else INTERRUPTED
     if isinstance(outcome, int):
         return outcome
