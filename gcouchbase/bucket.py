@@ -268,7 +268,9 @@ class Bucket(
         return self._driver.close_event
 
     def __enter__(self) -> Self:
-        """Return the Bucket: it is open."""
+        """Return the Bucket: it is open. Raises ObjectDestroyedError if it is closed."""
+        if self.closed:
+            raise self._driver.session.failure()
         return self
 
     def __exit__(self, *_: object) -> None:

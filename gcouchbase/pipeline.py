@@ -44,10 +44,16 @@ class Pipeline:
         return self._results
 
     def __enter__(self) -> Self:
-        """Begin. Raises PipelineError if this greenlet has begun one already, or it was used."""
+        """Begin.
+
+        Raises PipelineError if this greenlet has begun one already, or it was used,
+        ObjectDestroyedError if the Bucket is closed.
+        """
         bucket = self._bucket
         if bucket is None:
             raise PipelineError("a pipeline is used once: make another")
+        if bucket.closed:
+            raise bucket._driver.session.failure()  # noqa: SLF001 - ours
         driver: Any = bucket._driver  # noqa: SLF001 - ours
         if not isinstance(driver, PipelinedDriver):
             driver = PipelinedDriver(driver)

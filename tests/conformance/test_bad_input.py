@@ -366,7 +366,9 @@ class TestArguments:
     def test_closed(self, loop: Loop, served: Any) -> None:
         """What is asked of a closed Bucket says what it was: operations, streams, services."""
         with opened(loop, cluster_of(loop, served)) as bucket:
-            collections = bucket.collections()
+            collections, handle = bucket.collections(), bucket.threadsafe()
+        with pytest.raises(E.ObjectDestroyedError):
+            loop.in_thread(lambda: handle.pipeline().__enter__())
         calls: dict[str, tuple[Callable[[], Any], ...]] = {
             "get": (
                 lambda: loop.wait(bucket.get("k")),

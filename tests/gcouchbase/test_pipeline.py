@@ -9,7 +9,12 @@ from weakref import ref
 import gevent
 import pytest
 
-from couchloop.exceptions import ArgumentError, NotFoundError, PipelineError
+from couchloop.exceptions import (
+    ArgumentError,
+    NotFoundError,
+    ObjectDestroyedError,
+    PipelineError,
+)
 from gcouchbase.bucket import Bucket
 from gcouchbase.driver import GeventDriver
 from gcouchbase.testing import serve
@@ -158,6 +163,16 @@ def test_never_left(bucket: Bucket) -> None:
     with bucket.pipeline() as pipeline:
         bucket.get("k")
     assert pipeline.results[0].value == 1
+    assert isinstance(bucket._driver, GeventDriver)
+
+
+def test_closed(bucket: Bucket) -> None:
+    """Neither a Bucket that is closed nor a pipeline of it is entered: its cause is told there."""
+    pipeline = bucket.pipeline()
+    bucket.close()
+    for context in (pipeline, bucket):
+        with pytest.raises(ObjectDestroyedError, match="is closed"), context:
+            pass
     assert isinstance(bucket._driver, GeventDriver)
 
 

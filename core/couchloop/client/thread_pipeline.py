@@ -87,12 +87,17 @@ class ThreadPipeline:
         return self._results
 
     def __enter__(self) -> Self:
-        """Begin. Raises PipelineError if this thread has begun one already, or it was used."""
-        driver, self._driver = self._driver, None
-        if driver is None:
+        """Begin.
+
+        Raises PipelineError if this thread has begun one already, or it was used,
+        ObjectDestroyedError if the Bucket is closed, WrongLoopError in the thread of its loop.
+        """
+        find, self._driver = self._driver, None
+        if find is None:
             raise PipelineError("a pipeline is used once: make another")
-        crossing = self._ways(driver())
-        crossing.check_here()
+        driver = find()
+        crossing = self._ways(driver)
+        crossing.check(driver.session)
         thread = crossing.thread()
         if self._ways.open.setdefault(thread, self._calls) is not self._calls:
             raise PipelineError("this thread has a pipeline open: end it first")
