@@ -100,6 +100,8 @@ class Shared:
         """Why it is not open: what opening met last, or that the process was forked."""
         self.search: Search | None = None
         """What looks for a configuration, if anything does."""
+        self.has_warned = False
+        """Whether it was said that the password is sent in clear text, however often it opens."""
         self.timers = Timers()
         self.events: list[Event] = []
         """What the adapter is to do; each part appends to it."""

@@ -23,12 +23,13 @@ from couchloop.exceptions import (
 from couchloop.operations import document as ops
 from couchloop.retries import FailFast
 from couchloop.session import health, reopening
-from couchloop.session.events import OpenFailed
+from couchloop.session.events import LogRecord, OpenFailed
 from couchloop.session.ping import ping
 from couchloop.session.session import SessionState
 from couchloop.settings.values import Address, Login
 from couchloop.transport.connecting import wrong_family
 from couchloop.transport.tls import cut_off, handshake_error
+from tests.core.session.bootstrap.web import WEB
 from tests.core.world import World
 
 REFUSED = NodeUnreachableError("nothing there")
@@ -286,3 +287,16 @@ class TestWaiting:
         w.advance(1)
         assert state(w) is SessionState.OPEN
         assert len(w.loads) > loads
+
+
+def test_clear_text_is_told_once() -> None:
+    """However often a web port is asked: the log says once that it is told the password."""
+    w = World(seeds=(), web_seeds=(WEB,), bootstrap_on="http")
+    w.serve_web()
+    w.session.opening.heals = True
+    w.unreachable.add(WEB)
+    w.session.start(w.now)
+    w.advance(5.0)
+    lines = [event.text for event in w.events if isinstance(event, LogRecord)]
+    assert len([line for line in lines if "could not be opened" in line]) > 2
+    assert len([line for line in lines if "in clear text" in line]) == 1

@@ -126,7 +126,6 @@ class Bootstrap:
         self._is_warming = False
         """Whether the bucket is not ready, by what that web port says."""
         self._asks_again: Timer | None = None
-        self._has_warned = False
 
     def start(self, now: float, began: float) -> None:
         """Look up the seeds, or try the first; *began* is when the time for all began to run."""
@@ -364,9 +363,9 @@ class Bootstrap:
 
     def _warn(self, seed: Address) -> None:
         settings = self._settings
-        if settings.tls or settings.login.by_certificate or self._has_warned:
+        if settings.tls or settings.login.by_certificate or self._shared.has_warned:
             return
-        self._has_warned = True
+        self._shared.has_warned = True
         text = (
             "asking {seed} sends the password in clear text: use couchbases:// (TLS), or "
             "bootstrap_on=cccp to ask data ports alone"
