@@ -14,3 +14,6 @@ needs_snappy = pytest.mark.skipif(
 needs_certificates = pytest.mark.skipif(
     find_spec("trustme") is None, reason="trustme is not installed: nothing makes certificates"
 )
+needs_twisted = pytest.mark.skipif(find_spec("twisted") is None, reason="no Twisted")
+needs_gevent = pytest.mark.skipif(find_spec("gevent") is None, reason="no gevent")
+needs_tls_on_twisted = pytest.mark.skipif(find_spec("OpenSSL") is None, reason="no pyOpenSSL")

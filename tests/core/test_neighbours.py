@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 
 from couchloop.neighbours import clash, missing_loop, need
+from tests.extras import needs_gevent, needs_tls_on_twisted, needs_twisted
 
 ROOT = Path(__file__).resolve().parents[2]
+ON_TWISTED = pytest.param("twisted", "txcouchbase", marks=needs_twisted)
+ON_GEVENT = pytest.param("gevent", "gcouchbase", marks=needs_gevent)
 
 
 def run(program: str, *places: Path) -> subprocess.CompletedProcess[str]:
@@ -59,7 +62,14 @@ def test_a_package_of_our_name(tmp_path: Path, name: str) -> None:
     assert "pip uninstall couchbase" in ended.stderr
 
 
-@pytest.mark.parametrize("ours", ["couchloop", "gcouchbase", "txcouchbase"])
+@pytest.mark.parametrize(
+    "ours",
+    [
+        "couchloop",
+        pytest.param("gcouchbase", marks=needs_gevent),
+        pytest.param("txcouchbase", marks=needs_twisted),
+    ],
+)
 def test_the_official_distribution(tmp_path: Path, ours: str) -> None:
     """The official distribution is noticed, even where its files have not replaced ours."""
     distribution(tmp_path)
@@ -70,6 +80,7 @@ def test_the_official_distribution(tmp_path: Path, ours: str) -> None:
     assert ended.stderr.count("RuntimeWarning") == 1
 
 
+@needs_gevent
 def test_a_foreign_package_of_the_distribution(tmp_path: Path) -> None:
     """Where its package has replaced ours, the distribution is named with its version."""
     distribution(tmp_path)
@@ -115,7 +126,7 @@ def test_lost_files(tmp_path: Path) -> None:
     assert "pip install --force-reinstall couchloop" in ended.stderr
 
 
-@pytest.mark.parametrize(("loop", "name"), [("twisted", "txcouchbase"), ("gevent", "gcouchbase")])
+@pytest.mark.parametrize(("loop", "name"), [ON_TWISTED, ON_GEVENT])
 def test_the_command_refuses_another_s(tmp_path: Path, loop: str, name: str) -> None:
     """The command says so before it imports another's package, on the loop that would need it."""
     package(tmp_path, name, "raise SystemExit('imported')")
@@ -130,6 +141,7 @@ def test_the_command_refuses_another_s(tmp_path: Path, loop: str, name: str) -> 
     assert "use an environment for each" in last
 
 
+@needs_gevent
 def test_the_doctor_tells(tmp_path: Path) -> None:
     """The doctor has a line for what is beside ours, with the cure."""
     distribution(tmp_path)
@@ -177,10 +189,11 @@ sys.meta_path.insert(0, Finder())
     [
         ("gevent", "import gcouchbase.cluster", "gevent"),
         ("twisted", "import txcouchbase.cluster", "twisted"),
-        (
+        pytest.param(
             "OpenSSL",
             "from txcouchbase.cluster import Bucket as B; B('couchbases://h/b', username='u')",
             "twisted",
+            marks=needs_tls_on_twisted,
         ),
     ],
 )

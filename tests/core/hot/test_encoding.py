@@ -254,6 +254,9 @@ class TestValues:
             def items(self) -> Any:
                 raise RuntimeError("no items")
 
+            # PyPy's way of writing asks these.
+            __iter__ = items
+
         with pytest.raises(ValueFormatError, match="RuntimeError") as caught:
             ops.upsert(defaults(), "the key", Lazy(a=1))
         assert caught.value.key == "the key"
