@@ -186,6 +186,8 @@ class QueryStream(RowStream[Any]):
             ready: Any = self.ready
             self._plans += ready
             self.ready.clear()
+            if len(self._plans) > 1:
+                raise _no_plan()
 
     def _end(self, now: float) -> None:
         if not self._is_preparing:
@@ -297,4 +299,8 @@ def _plan_of(rows: list[Any]) -> Prepared:
         name, plan = row.get("name"), row.get("encoded_plan")
         if isinstance(name, str) and name and isinstance(plan, str):
             return Prepared(name, plan)
-    raise BrokenAnswerError("the query service has prepared the statement, and gives no plan")
+    raise _no_plan()
+
+
+def _no_plan() -> BrokenAnswerError:
+    return BrokenAnswerError("the query service has prepared the statement, and gives no plan")

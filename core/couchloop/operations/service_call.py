@@ -42,6 +42,10 @@ class Sink(Protocol):
     def has_enough(self) -> bool:
         """Whether no more is to be read for now: `Performer.resume` has it read again."""
 
+    @property
+    def rows(self) -> int:
+        """How many rows somebody has had of it."""
+
 
 class Watch(Protocol):
     """Who is told of a request that is under way; see `couchloop.observe.requests`."""

@@ -32,7 +32,7 @@ from couchloop.n1ql.queries import query
 from couchloop.n1ql.stream import Prepared
 from couchloop.operations.recent import Memory
 from couchloop.topology.configuration import ClusterConfig
-from tests.core.n1ql.hands import ENHANCED, Hands, cluster
+from tests.core.n1ql.hands import ENHANCED, NODE, Hands, cluster
 from tests.core.world import defaults
 
 OLD = cluster()
@@ -255,6 +255,17 @@ def test_prepared_by_old_servers() -> None:
     assert (again.body["prepared"], again.body["encoded_plan"]) == ("n", "p")
     # The cluster was upgraded meanwhile.
     assert asked(adhoc=False, memory=memory).body["auto_execute"] is True
+
+
+def test_plans_without_end() -> None:
+    """What a PREPARE gives is one row: more are not even kept."""
+    hands = asked(adhoc=False, memory=Memory(Random(1), 10), config=OLD)
+    hands.stream.began(200, {}, NODE)
+    hands.stream.piece(b'{"results":[{"name":"n","encoded_plan":"p"},1,2')
+    error = raised(hands)
+    assert type(error) is BrokenAnswerError
+    assert "gives no plan" in str(error)
+    assert len(hands.asked) == 1
 
 
 @pytest.mark.parametrize("code", [4040, 4050, 4070])

@@ -53,6 +53,7 @@ class Channel:
         "local",
         "node",
         "place",
+        "rows",
         "since",
         "timer",
         "used",
@@ -67,7 +68,7 @@ class Channel:
         self.timer: Timer | None = None
         """Ends the wait for it to be made; None: it is there."""
         self.since = 0.0
-        """When it was begun, or became idle."""
+        """When it was begun, paused, or became idle."""
         self.used = 0
         """How many requests were answered on it."""
         self.body = bytearray()
@@ -76,6 +77,8 @@ class Channel:
         """Whether nothing is read for now."""
         self.left = 0.0
         """Seconds that the call has once it is read again."""
+        self.rows = 0
+        """How many were given of the answer when it was paused."""
         self.local: str | None = None
         """Its own end, as "host:port"."""
         self.last_heard = 0.0

@@ -139,6 +139,9 @@ class Services:
         if isinstance(channel, Channel) and channel.is_paused:
             channel.is_paused = False
             call.timeout = channel.left
+            if call.sink is not None and call.sink.rows == channel.rows:
+                # Nobody has had a row to be busy with: to look at the answer has taken the time.
+                call.timeout -= now - channel.since
             self._deadlines.add(call, now)
             self._shared.events.append(ResumeReading(channel.id))
 
@@ -319,7 +322,8 @@ class Services:
             self._answered(channel, call, now)
         elif call.sink is not None and call.sink.has_enough and not channel.is_paused:
             channel.is_paused = True
-            channel.left = call.deadline - now
+            channel.left, channel.since = call.deadline - now, now
+            channel.rows = call.sink.rows
             self._deadlines.remove(call)
             self._shared.events.append(PauseReading(channel.id))
 

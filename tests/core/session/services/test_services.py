@@ -484,6 +484,7 @@ class Sink:
         self.head: tuple[int, str] | None = None
         self.data = b""
         self.has_enough = False
+        self.rows = 0
         self.seconds = 0.0
         self.instead: ServiceRequest | None = None
 
@@ -544,7 +545,7 @@ def test_what_a_sink_asks() -> None:
 
 
 def test_paused() -> None:
-    """While a sink has enough nothing is read, and no time passes for the service."""
+    """While a sink has enough nothing is read; while rows are taken no time passes."""
     asker, sink = Asker(), Sink()
     call = asker.ask(POST, timeout=10.0, sink=sink)
     (number,) = asker.connect()
@@ -558,12 +559,32 @@ def test_paused() -> None:
     asker.run(100.0)
     assert not call.done
     sink.has_enough = False
+    sink.rows = 1
     asker.services.resume(call, asker.now)
     asker.services.resume(call, asker.now)
     assert asker.paused() == ["ResumeReading"]
     asker.run(5.9)
     assert not call.done
     asker.run(0.2)
+    with pytest.raises(AmbiguousTimeoutError, match="was not complete in time"):
+        asker.result(call)
+
+
+def test_paused_without_a_row() -> None:
+    """What takes long to be looked at, and has no row for anybody, does not stop the clock."""
+    asker, sink = Asker(), Sink()
+    call = asker.ask(POST, timeout=10.0, sink=sink)
+    (number,) = asker.connect()
+    sink.has_enough = True
+    asker.receive(number, HEAD + b"a")
+    for _ in range(2):
+        asker.run(4.0)
+        asker.services.resume(call, asker.now)
+        assert not call.done
+        asker.receive(number, b"b")
+    asker.run(3.0)
+    asker.services.resume(call, asker.now)
+    asker.run(0.0)
     with pytest.raises(AmbiguousTimeoutError, match="was not complete in time"):
         asker.result(call)
 
