@@ -253,6 +253,17 @@ def test_long_answers_are_written_in_turns() -> None:
     assert asked.connection.data_to_send().count(b"x" * 100_000) == 25
 
 
+def test_long_statements_wait_before_and_between_rows() -> None:
+    """One that takes long to read, to plan and for each row waits behind each of these."""
+    service = _service()
+    condition = " OR ".join(f"i = -{at}" for at in range(1, 4000))
+    statement = f"SELECT RAW i FROM k WHERE {condition}"  # noqa: S608 - ours
+    answer, turns = _told(service, statement)
+    assert (answer.rows, answer.status) == ([], "success")
+    # Each row takes about a thousand steps, of which there are 10,000 in a turn.
+    assert turns >= 4
+
+
 def test_what_cannot_wait_is_bounded() -> None:
     """A single value that takes too long is an error, unless somebody wants to wait for it."""
     service = _service()

@@ -44,6 +44,9 @@ from couchloop.embedded.sqlpp.syntax import Node
 from couchloop.embedded.sqlpp.values import Value
 from couchloop.embedded.topology.cluster import Cluster
 
+_LONG: Final = 1 << 13
+"""Characters of a statement that takes long to read, and then to plan."""
+
 REFUSED: Final = object()
 """Stands for the signature of a statement that was refused before it ran."""
 
@@ -179,10 +182,15 @@ class Engine:
             else:
                 statement = parse(order.statement)
                 environment.read(statement, order.statement)
+            is_long = len(order.statement) >= _LONG and self.settings.turn > 0
+            if is_long:
+                yield
             answer.kind = kind_of(statement)
             plan = self._plan(statement, order, environment)
             answer.prepared = plan.prepared
             answer.signature = plan.signature
+            if is_long:
+                yield
             for row in plan.rows:
                 if row is not PAUSE:
                     answer.rows.append(environment.shown(row))

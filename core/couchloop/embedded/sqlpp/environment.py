@@ -9,7 +9,7 @@ from couchloop.embedded.clock import Clock
 from couchloop.embedded.generator import Generator
 from couchloop.embedded.sqlpp.errors import FunctionError, QueryError
 from couchloop.embedded.sqlpp.statements import Insert
-from couchloop.embedded.sqlpp.syntax import Node, Parameter
+from couchloop.embedded.sqlpp.syntax import Node, Parameter, walk
 from couchloop.embedded.sqlpp.values import Value
 
 VERSION: Final = "7.6.8-0000-enterprise"
@@ -34,6 +34,10 @@ _LONG_TEXT: Final = 256
 """Characters that are copied in the time of a step."""
 _LONG_STATEMENT: Final = 1 << 9
 """Characters of a statement that are evaluated, for one row, in the time of a step."""
+_VERY_LONG: Final = 1 << 11
+"""Characters of one whose parts are counted."""
+_PARTS: Final = 1 << 4
+"""Parts of such a one that are evaluated, for one row, in the time of a step."""
 _UNBOUNDED: Final = 1 << 62
 
 
@@ -122,6 +126,8 @@ class Environment:
         # But for documents that stand in it, each of which is a row.
         if not isinstance(statement, Insert) or not statement.pairs:
             self._row_cost = 1 + len(text) // _LONG_STATEMENT
+            if len(text) >= _VERY_LONG:
+                self._row_cost += sum(1 for _ in walk(statement)) // _PARTS
 
     def tick(self) -> None:
         """Do what each row costs. Raises QueryError (1080)."""

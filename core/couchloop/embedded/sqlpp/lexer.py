@@ -14,7 +14,7 @@ from couchloop.embedded.sqlpp.errors import QueryError, unsupported
 from couchloop.embedded.sqlpp.values import Value, number
 from couchloop.embedded.sqlpp.words import RESERVED
 
-MOST_TOKENS: Final = 100_000
+MOST_TOKENS: Final = 40_000
 """Of a statement: a loop does nothing else while it is read."""
 
 SPACE: Final = " \t\n\r\f"
