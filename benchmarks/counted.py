@@ -34,13 +34,28 @@ def counted(work: Work, command: Sequence[str], environment: Mapping[str, str]) 
     around = {**environment, "PYTHONHASHSEED": "0", "BENCH_CPU": "-1"}
     if work.operation == "import":
         alone, ours = _IMPORTS[work.loop]
+        _run([sys.executable, "-c", ours], around)
         less = _instructions([sys.executable, "-c", alone], around)
         more = _instructions([sys.executable, "-c", f"{alone}\n{ours}"], around)
         return {"instructions": more - less}
     *before, times = command
+    _run(command, around)
     less = _instructions([*before, times], around)
     more = _instructions([*before, str(3 * int(times))], around)
     return {"instructions": (more - less) / (2 * work.times)}
+
+
+def _run(command: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Run *command*. The first run of a new checkout compiles each module: it must not count."""
+    subprocess.run(
+        command,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=_LIMIT,
+    )
 
 
 def _instructions(command: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -52,15 +67,7 @@ def _instructions(command: Sequence[str], environment: Mapping[str, str]) -> int
             "--cache-sim=no",
             f"--cachegrind-out-file={folder}/%p",
         )
-        subprocess.run(
-            [*valgrind, *command],
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=True,
-            timeout=_LIMIT,
-        )
+        _run([*valgrind, *command], environment)
         texts = [each.read_text(encoding="utf-8") for each in Path(folder).iterdir()]
     found = re.search(r"^summary: (\d+)", "".join(texts), re.MULTILINE)
     if found is None:
