@@ -233,7 +233,11 @@ class HttpConnection:
                 self._take(event, pieces)
         except h11.RemoteProtocolError as why:
             # The frames of its traceback hold the login.
-            raise self._broken(data, f": {self._quoted(why)}") from why.with_traceback(None)
+            broken = caused(self._broken(data, f": {self._quoted(why)}"), why.with_traceback(None))
+        else:
+            return
+        # Not within the handler: PyPy would give the cause its traceback back.
+        raise broken
 
     def _take(self, event: object, pieces: list[bytes]) -> None:
         match event:

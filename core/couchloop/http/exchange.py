@@ -116,7 +116,11 @@ class Exchange:
                         raise self._refusal()
         except h11.RemoteProtocolError as why:
             # The frames of its traceback hold the login.
-            raise self._broken(data, f": {self._quoted(why)}") from why.with_traceback(None)
+            broken = caused(self._broken(data, f": {self._quoted(why)}"), why.with_traceback(None))
+        else:
+            return
+        # Not within the handler: PyPy would give the cause its traceback back.
+        raise broken
 
     def _refused(self, piece: bytes) -> None:
         self._error_body += piece
