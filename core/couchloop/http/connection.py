@@ -236,8 +236,11 @@ class HttpConnection:
             broken = caused(self._broken(data, f": {self._quoted(why)}"), why.with_traceback(None))
         else:
             return
-        # Not within the handler: PyPy would give the cause its traceback back.
-        raise broken
+        try:
+            # Not within the handler: PyPy would give the cause its traceback back.
+            raise broken
+        finally:
+            del broken
 
     def _take(self, event: object, pieces: list[bytes]) -> None:
         match event:

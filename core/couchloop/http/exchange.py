@@ -119,8 +119,11 @@ class Exchange:
             broken = caused(self._broken(data, f": {self._quoted(why)}"), why.with_traceback(None))
         else:
             return
-        # Not within the handler: PyPy would give the cause its traceback back.
-        raise broken
+        try:
+            # Not within the handler: PyPy would give the cause its traceback back.
+            raise broken
+        finally:
+            del broken
 
     def _refused(self, piece: bytes) -> None:
         self._error_body += piece

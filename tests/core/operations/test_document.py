@@ -62,7 +62,7 @@ def answer(
 
 def failed(op: Operation[Any], error: CouchbaseError) -> None:
     """Complete *op* as a session does that failed it."""
-    op.error = error
+    op.error, op.batch = error, None
 
 
 class TestWireForm:
@@ -340,6 +340,8 @@ class TestAnswers:
                 failed(member, NotFoundError())
             watches = [weakref.ref(m.error) for m in batch.operations if m.error is not None]
             _swallow(batch)
+            # Its results tell why they have failed.
+            del batch, member
             release()
             assert watches[0]() is None
             assert watches[1]() is None
