@@ -14,6 +14,7 @@ from couchloop.embedded import administrator
 from couchloop.exceptions import (
     BucketNotFoundError,
     CouchbaseError,
+    NoSuchBucketError,
     QueryParsingError,
     RequestCanceledError,
     UnambiguousTimeoutError,
@@ -175,7 +176,7 @@ def test_managers(loop: Loop, served: Any) -> None:
     with pytest.raises(UnambiguousTimeoutError):
         loop.wait(cluster.buckets().wait_ready("none", timeout=0.2))
     assert [(each.name, each.outcome) for each in notes.done] == [
-        ("get_bucket", BucketNotFoundError),
+        ("get_bucket", NoSuchBucketError),
         ("wait_ready", notes.done[1].outcome),
     ]
     assert len(notes.ended_) == 2
