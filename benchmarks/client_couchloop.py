@@ -31,8 +31,14 @@ LARGE = 100_000
 
 
 def connection_string(port: int) -> str:
-    """Return where the responder is, with options: none of the operations gets late."""
-    options = ["operation_timeout=120", os.environ.get("BENCH_OPTIONS", "")]
+    """Return where the responder is, with options: nothing gets late, or is done as time passes."""
+    options = [
+        "operation_timeout=120",
+        "config_total_timeout=120",
+        "config_node_timeout=120",
+        "config_poll_interval=600",
+        os.environ.get("BENCH_OPTIONS", ""),
+    ]
     return f"couchbase://127.0.0.1:{port}?{'&'.join(filter(None, options))}"
 
 

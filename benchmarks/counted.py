@@ -31,7 +31,8 @@ def counted(work: Work, command: Sequence[str], environment: Mapping[str, str]) 
 
     Raises subprocess.SubprocessError if the client fails, or valgrind is not there.
     """
-    around = {**environment, "PYTHONHASHSEED": "0", "BENCH_CPU": "-1"}
+    # One collection more or less that walks all modules would count for thousands of operations.
+    around = {**environment, "PYTHONHASHSEED": "0", "BENCH_CPU": "-1", "BENCH_FREEZE": "1"}
     if work.operation == "import":
         alone, ours = _IMPORTS[work.loop]
         _run([sys.executable, "-c", ours], around)

@@ -238,7 +238,8 @@ class TestAnyAnswer:
         """Broken somewhere, it is the same broken answer in all pieces: rows, then an error."""
         means = dict(answer.means)
         if means.get(answer.member):
-            means[answer.member] *= times
+            # A new list: the recorded one is for every example.
+            means[answer.member] = means[answer.member] * times
         text = in_lines(means)
         begin = int(at * len(text))
         broken = text[:begin] + put + text[begin + gone :]
