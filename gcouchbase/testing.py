@@ -180,19 +180,39 @@ def _common_name(certificate: Any) -> str | None:
     return next((value for ((name, value),) in subject if name == "commonName"), None)
 
 
-def _listen(host: str, port: int) -> Any:
+def _bind(host: str, port: int) -> Any:
     # A StreamServer that is given the address leaves the socket open where the port is taken; and
     # of a socket of gevent's it takes the plain one out, and forgets the watchers.
-    listener = plain_socket(gsocket.AF_INET6 if ":" in host else gsocket.AF_INET)
+    bound = plain_socket(gsocket.AF_INET6 if ":" in host else gsocket.AF_INET)
     try:
-        listener.setblocking(False)
-        listener.setsockopt(gsocket.SOL_SOCKET, gsocket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
+        bound.setblocking(False)
+        bound.setsockopt(gsocket.SOL_SOCKET, gsocket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+    except BaseException:
+        bound.close()
+        raise
+    return bound
+
+
+def _listen(host: str, port: int) -> Any:
+    listener = _bind(host, port)
+    try:
         listener.listen()
     except BaseException:
         listener.close()
         raise
     return listener
+
+
+class _Reserved:
+    """A port that is bound, by a socket that does not listen."""
+
+    def __init__(self, host: str) -> None:
+        self._bound = _bind(host, 0)
+        self.port: int = self._bound.getsockname()[1]
+
+    def close(self) -> None:
+        self._bound.close()
 
 
 class _GeventListener:
@@ -253,6 +273,10 @@ class ServedCluster(_OnHub):
         self._in_handshake: set[greenlet] = set()
         self._context = None if tls is None else _context(tls)
         super().__init__(cluster, host, first_port, ports_of(services, tls), alternates)
+
+    def reserve(self) -> _Reserved:
+        """See `Hosting`."""
+        return _Reserved(self.host)
 
     def listen(self, node: Node, service: str, port: int) -> _GeventListener:
         """See `Hosting`."""

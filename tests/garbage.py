@@ -5,7 +5,10 @@ from __future__ import annotations
 import gc
 import sys
 import unittest
+from collections.abc import Coroutine, Generator
+from contextlib import suppress
 from typing import Final
+from weakref import ref
 
 import pytest
 
@@ -27,6 +30,47 @@ needs_thresholds = pytest.mark.skipif(
     not hasattr(gc, "get_threshold"), reason="this collector has no thresholds"
 )
 """For tests that show that its thresholds are left as they are found."""
+
+
+class _ThrownError(Exception):
+    """Thrown into a coroutine."""
+
+
+def _frames_go() -> bool:
+    """Return whether what called a coroutine is let go of when the coroutine has ended.
+
+    The first releases of CPython 3.12 and 3.13 keep it with the frame of a coroutine that an
+    exception was thrown into, and that holds the exception: only a collection frees them.
+    """
+
+    class Once:
+        def __await__(self) -> Generator[None, None, None]:
+            yield
+
+    async def use(_: object) -> None:
+        with suppress(_ThrownError):
+            await Once()
+
+    def drive(coroutine: Coroutine[None, None, None], error: Exception) -> None:
+        with suppress(StopIteration):
+            coroutine.throw(error)
+
+    def begin() -> tuple[Coroutine[None, None, None], ref[Once]]:
+        held = Once()
+        return use(held), ref(held)
+
+    coroutine, held = begin()
+    coroutine.send(None)
+    drive(coroutine, _ThrownError())
+    del coroutine
+    return held() is None
+
+
+needs_frames_to_go = pytest.mark.skipif(
+    not COUNTS or not _frames_go(),
+    reason="a coroutine that has caught an exception stays until the collector frees it",
+)
+"""For tests that show that nothing is left of a coroutine that failed."""
 
 
 def release(rounds: int = 3) -> None:

@@ -50,6 +50,7 @@ connections.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable, Mapping
 from functools import partial
 from os import fspath
@@ -324,6 +325,24 @@ class _TwistedListener:
         del stopping[self.port]
 
 
+class _Reserved:
+    """A port that is bound, by a socket that does not listen."""
+
+    def __init__(self, host: str) -> None:
+        self._bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        try:
+            # So a reactor binds its own; two that listen there cannot be.
+            self._bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._bound.bind((host, 0))
+        except BaseException:
+            self._bound.close()
+            raise
+        self.port: int = self._bound.getsockname()[1]
+
+    def close(self) -> None:
+        self._bound.close()
+
+
 class ServedCluster(Hosting):
     """An embedded cluster that listens on a reactor; `serve` makes it.
 
@@ -348,6 +367,10 @@ class ServedCluster(Hosting):
         self.protocols: set[_ServerProtocol] = set()
         self.stopping: dict[int, Deferred[Any]] = {}
         super().__init__(cluster, host, first_port, ports_of(services, tls), alternates)
+
+    def reserve(self) -> _Reserved:
+        """See `Hosting`."""
+        return _Reserved(self.host)
 
     def listen(self, node: Node, service: str, port: int) -> _TwistedListener:
         """See `Hosting`."""

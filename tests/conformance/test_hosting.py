@@ -116,6 +116,24 @@ def test_reset_before_the_handshake(loop: Loop, tmp_path: Path) -> None:
         loop.in_thread(partial(greet, port, certificates.ca))
 
 
+def test_ports_are_kept(loop: Loop) -> None:
+    """The ports of a node that was stopped are nobody else's, until the cluster is stopped."""
+    with loop.serving() as served:
+        node = served.cluster.nodes[0]
+        ports = list(node.ports.values())
+        served.cluster.stop(node)
+        for port in ports:
+            loop.until(partial(is_refused, port), "it listens")
+            # A socket that would not share it.
+            with socket.socket() as other, pytest.raises(OSError, match="in use"):
+                other.bind(("127.0.0.1", port))
+        served.cluster.restart(node)
+        assert list(node.ports.values()) == ports
+    for port in ports:
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", port))
+
+
 def test_a_port_that_is_taken(loop: Loop) -> None:
     """A node that starts again has another port for a service whose own is somebody else's now."""
     with loop.serving() as served:

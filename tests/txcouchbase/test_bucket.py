@@ -38,7 +38,7 @@ from couchloop.exceptions import (
 from couchloop.settings.values import Address
 from couchloop.transcoder import Transcoder
 from couchloop.wire import Opcode
-from tests.garbage import needs_counting
+from tests.garbage import needs_counting, needs_frames_to_go
 from tests.signatures import check_arguments, check_methods
 from tests.txcouchbase import support
 from tests.txcouchbase.support import Memory, error_of, in_thread, outcome
@@ -970,6 +970,7 @@ class LastReferenceTests(MemoryTests):
         del bucket
         self.gone(reference)
 
+    @needs_frames_to_go
     def test_after_await(self) -> None:
         """An exception that went through a coroutine holds its frames, and no longer than it."""
 

@@ -167,6 +167,7 @@ class Hosting(ABC):
         self._services = services
         self._alternates = alternates or {}
         self._listeners: dict[Node, list[Listener]] = {}
+        self._reserved: list[Listener] = []
         ports = {"kv": first_port} if isinstance(first_port, int) else first_port
         if unknown := ports.keys() - set(services):
             names = ", ".join(sorted(unknown))
@@ -175,8 +176,7 @@ class Hosting(ABC):
             for index, node in enumerate(cluster.nodes):
                 self._open(node, {name: port + index for name, port in ports.items() if port})
         except BaseException:
-            for node in list(self._listeners):
-                self._stop_listening(node)
+            self._stop_all()
             raise
         cluster.changed()
         cluster.on_node_change = self._node_changed
@@ -197,8 +197,16 @@ class Hosting(ABC):
         return self.cluster.connection_string("kvSSL")
 
     @abstractmethod
+    def reserve(self) -> Listener:
+        """Take a port that is free, and keep it from others until this is closed.
+
+        Nobody is served there until `listen` is called with it. So a node that was stopped finds
+        its ports again, whatever else runs on this machine. Raises OSError if there is none.
+        """
+
+    @abstractmethod
     def listen(self, node: Node, service: str, port: int) -> Listener:
-        """Listen on *port* (0: any) and serve *service* of *node* there.
+        """Listen on *port* and serve *service* of *node* there.
 
         The services are named as in cluster configurations: `kv`, `mgmt`, `n1ql`, …, and with TLS
         `kvSSL`, `mgmtSSL`, …. Raises OSError if that is not possible.
@@ -211,14 +219,14 @@ class Hosting(ABC):
             if not node.runs(_BEHIND_TLS.get(service, service)):
                 continue
             # One that starts again keeps its ports.
-            wanted = node.ports.get(service, ports.get(service, 0))
+            wanted = node.ports.get(service) or ports.get(service) or self._reserve()
             try:
                 listener = self.listen(node, service, wanted)
             except OSError:
                 if service in _LASTING or service not in node.ports:
                     raise
                 # Somebody else has it meanwhile: configurations tell of another.
-                listener = self.listen(node, service, 0)
+                listener = self.listen(node, service, self._reserve())
                 has_moved = True
             node.ports[service] = listener.port
             listeners.append(listener)
@@ -232,6 +240,11 @@ class Hosting(ABC):
         if has_moved:
             self.cluster.changed()
 
+    def _reserve(self) -> int:
+        reserved = self.reserve()
+        self._reserved.append(reserved)
+        return reserved.port
+
     def _node_changed(self, node: Node) -> None:
         if node.state is NodeState.STOPPED or node not in self.cluster.nodes:
             self._stop_listening(node)
@@ -242,16 +255,29 @@ class Hosting(ABC):
         for listener in self._listeners.pop(node, []):
             listener.close()
 
+    def _stop_all(self) -> None:
+        for node in list(self._listeners):
+            self._stop_listening(node)
+        while self._reserved:
+            self._reserved.pop().close()
+
     def shut_down(self) -> None:
         """Stop listening, and close every connection."""
         self.cluster.on_node_change = None
         self.cluster.on_connections_change = None
-        for node in list(self._listeners):
-            self._stop_listening(node)
+        self._stop_all()
         self.cluster.drop_connections()
         for node in self.cluster.nodes:
             for connection in list(node.http_connections):
                 connection.close()
+
+
+class _MemoryPort:
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    def close(self) -> None:
+        """Do nothing: no port is given out twice."""
 
 
 class _MemoryListener:
@@ -281,6 +307,10 @@ class MemoryHosting(Hosting):
         self._ports = count(DATA_PORT)
         super().__init__(cluster or EmbeddedCluster(clock=clock), "127.0.0.1", 0)
 
+    def reserve(self) -> Listener:
+        """See `Hosting`."""
+        return _MemoryPort(next(self._ports))
+
     def listen(self, node: Node, service: str, port: int) -> Listener:
         """See `Hosting`."""
-        return _MemoryListener(self.listening, node, service, port or next(self._ports))
+        return _MemoryListener(self.listening, node, service, port)
