@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from tests.conformance.loops import Loop
 from tests.interop.served import ROOT, environment
+from tests.strictness import STRICT
 
 
 class Program:
@@ -49,8 +50,7 @@ def running(loop: Loop, module: str, *arguments: str) -> Iterator[Program]:
     """
     process = subprocess.Popen(
         [
-            *(sys.executable, "-W", "error"),
-            *("-W", "ignore:This process .* is multi-threaded:DeprecationWarning"),
+            *(sys.executable, *STRICT),
             *("-m", module, *arguments),
         ],
         stdin=subprocess.PIPE,

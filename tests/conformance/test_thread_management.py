@@ -53,9 +53,13 @@ def done(loop: Loop, work: Callable[[], Any]) -> Any:
     loop.until(lambda: threads[0].ended, "a thread hangs")
     # The condition may outlive its use.
     outcome = threads.pop().results[0]
-    if isinstance(outcome, BaseException):
+    if not isinstance(outcome, BaseException):
+        return outcome
+    try:
         raise outcome
-    return outcome
+    finally:
+        # Its traceback holds this frame.
+        del outcome
 
 
 def in_thread(loop: Loop, cluster: Any, work: Callable[[ThreadSafeCluster], Any]) -> None:

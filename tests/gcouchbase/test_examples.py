@@ -17,13 +17,14 @@ from gevent import subprocess
 from couchloop.wire import Opcode
 from gcouchbase.testing import ServedCluster
 from tests.gcouchbase.support import ROOT, ask, finish, until
+from tests.strictness import STRICT
 
 
 def run(name: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
     """Start an example."""
     paths = os.pathsep.join([str(ROOT), str(ROOT / "core")])
     return subprocess.Popen(
-        [sys.executable, "-X", "dev", "-W", "error", str(ROOT / "examples" / name), *arguments],
+        [sys.executable, "-X", "dev", *STRICT, str(ROOT / "examples" / name), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

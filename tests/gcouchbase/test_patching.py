@@ -11,6 +11,7 @@ from gevent import subprocess
 from couchloop.wire import Opcode
 from gcouchbase.testing import ServedCluster
 from tests.gcouchbase.support import ROOT, finish, until
+from tests.strictness import STRICT
 
 
 @pytest.mark.parametrize("loop", ["libev-cext", "libuv-cffi"])
@@ -21,7 +22,7 @@ def test_patching(served: ServedCluster, when: str, loop: str) -> None:
     program = ROOT / "tests" / "gcouchbase" / "application.py"
     paths = os.pathsep.join([str(ROOT), str(ROOT / "core")])
     process = subprocess.Popen(
-        [sys.executable, "-X", "dev", "-W", "error", program, when, served.connection_string],
+        [sys.executable, "-X", "dev", *STRICT, program, when, served.connection_string],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

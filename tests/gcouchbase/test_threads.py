@@ -22,6 +22,7 @@ from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import Cluster
 from gcouchbase.testing import ServedCluster
 from tests.gcouchbase.support import ROOT, finish, until
+from tests.strictness import STRICT
 from tests.threads import Threads
 
 PROGRAM: Final = ROOT / "tests" / "gcouchbase" / "threads_program.py"
@@ -95,7 +96,7 @@ def test_programs(served: ServedCluster, mode: str, loop: str) -> None:
     swallowed = served.cluster.inject(opcode=Opcode.GET, key="silent", silent=True)
     process = subprocess.Popen(
         [
-            *(sys.executable, "-X", "dev", "-W", "error", PROGRAM, mode),
+            *(sys.executable, "-X", "dev", *STRICT, PROGRAM, mode),
             served.connection_string,
         ],
         stdout=subprocess.PIPE,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from twisted.internet.defer import Deferred
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
@@ -16,6 +16,7 @@ from zope.interface import provider
 
 from couchloop.embedded import EmbeddedCluster
 from txcouchbase.bucket import Bucket
+from txcouchbase.driver import TwistedDriver
 from txcouchbase.protocol import CouchbaseProtocol
 from txcouchbase.testing import MemoryCluster, ReactorClock, ServedCluster
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from twisted.internet.base import ReactorBase
 
 T = TypeVar("T")
+
+LIMIT: Final = 20.0
+"""Seconds that what a test has left is waited for."""
 
 
 def outcome(deferred: Deferred[T]) -> list[Any]:
@@ -143,6 +147,11 @@ def kept(bucket: Bucket) -> int:
     return count
 
 
+def _of_drivers(calls: Iterable[Any]) -> list[Any]:
+    """Return the timers of Buckets."""
+    return [call for call in calls if isinstance(getattr(call.func, "__self__", 0), TwistedDriver)]
+
+
 @contextmanager
 def clean_reactor() -> Iterator[list[str]]:
     """Collect errors that are logged: each fails the test unless it is removed from this list.
@@ -150,6 +159,9 @@ def clean_reactor() -> Iterator[list[str]]:
     That includes the unhandled errors of Deferreds. Timers and sockets left in the reactor fail
     the test as well.
     """
+    from pytest_twisted import (  # type: ignore[import-untyped]  # noqa: PLC0415 - trial has none
+        blockon,
+    )
     from twisted.internet import reactor as installed  # noqa: PLC0415 - pytest installed it
 
     reactor = cast("ReactorBase", installed)
@@ -165,12 +177,19 @@ def clean_reactor() -> Iterator[list[str]]:
     globalLogPublisher.addObserver(observe)
     try:
         yield errors
-        # A Deferred reports an unhandled error when it is collected.
+        # A Deferred reports an unhandled error when it is collected. An exception that the test
+        # has caught may refer to a frame that refers to it, and to a Bucket.
         gc.collect()
+        blockon(
+            turn(reactor, lambda: not _of_drivers(set(reactor.getDelayedCalls()) - timers))
+            .addTimeout(LIMIT, reactor)
+            .addErrback(lambda failure: None)
+        )
     finally:
         globalLogPublisher.removeObserver(observe)
     assert not errors, "\n".join(["errors were logged:", *errors])
-    assert not set(reactor.getDelayedCalls()) - timers, "a timer was left in the reactor"
+    left = set(reactor.getDelayedCalls()) - timers
+    assert not left, f"a timer was left in the reactor: {left}"
     assert not _sockets(reactor) - sockets, "a socket was left in the reactor"
 
 

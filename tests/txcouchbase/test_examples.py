@@ -25,6 +25,7 @@ from twisted.python.failure import Failure
 
 from couchloop.wire import Opcode
 from tests.received import Received
+from tests.strictness import FORKS, STRICT
 from tests.txcouchbase.support import turn
 from txcouchbase.testing import ServedCluster, _ServerProtocol, serve
 
@@ -61,7 +62,7 @@ async def served(reactor: Any) -> AsyncIterator[ServedCluster]:
 @pytest.mark.parametrize("by_environment", [False, True])
 async def test_quickstart(served: ServedCluster, by_environment: bool) -> None:
     """The quickstart says what it does, ends with status 0, and leaves no connection."""
-    arguments = ["-W", "error", str(_EXAMPLES / "twisted_quickstart.py")]
+    arguments = [*STRICT, str(_EXAMPLES / "twisted_quickstart.py")]
     environment = {**_ENVIRONMENT}
     if by_environment:
         environment["COUCHBASE"] = served.connection_string
@@ -86,11 +87,11 @@ async def test_bulk(served: ServedCluster, tmp_path: Path) -> None:
     lines = [json.dumps({"_id": f"k{number}", "n": number}) for number in range(1500)]
     file.write_text("\n".join([*lines, json.dumps({"_id": "x" * 300})]) + "\n")
     name = str(_EXAMPLES / "twisted_bulk.py")
-    given = ["-W", "error", name, "import", str(file), served.connection_string]
+    given = [*STRICT, name, "import", str(file), served.connection_string]
     out, err, status = await _run(given, _ENVIRONMENT)
     assert (out.decode(), status) == ("imported 1500 documents, 1 failed\n", 0)
     assert "x" * 300 in err.decode()
-    given = ["-W", "error", name, "export", str(copy), served.connection_string]
+    given = [*STRICT, name, "export", str(copy), served.connection_string]
     out, _, status = await _run(given, _ENVIRONMENT)
     assert (out.decode(), status) == ("exported 1500 documents\n", 0)
     assert sorted(copy.read_text().splitlines()) == sorted(lines)
@@ -105,7 +106,7 @@ async def test_threads(served: ServedCluster, tmp_path: Path) -> None:
     for number in range(50):
         (tmp_path / f"{number}.py").write_text(f"number = {number // 2}")
     name = str(_EXAMPLES / "threads_twisted.py")
-    arguments = ["-W", "error", name, served.connection_string, str(tmp_path)]
+    arguments = [*STRICT, name, served.connection_string, str(tmp_path)]
     out, err, status = await _run(arguments, _ENVIRONMENT)
     assert (err.decode(), status) == ("", 0)
     assert out.decode().splitlines() == [
@@ -182,7 +183,7 @@ def start(reactor: Any, address: str) -> tuple[Program, Any]:
     """Start the web server on a free port."""
     program = Program()
     name = str(_EXAMPLES / "twisted_web.py")
-    command = [sys.executable, "-W", "error", name, address, "--port", "0"]
+    command = [sys.executable, *STRICT, name, address, "--port", "0"]
     return program, reactor.spawnProcess(program, sys.executable, command, _ENVIRONMENT)
 
 
@@ -303,7 +304,7 @@ def start_service(reactor: Any, address: str, folder: Path, runner: str) -> tupl
     environment = {
         **_ENVIRONMENT,
         "PYTHONPATH": os.pathsep.join(paths),
-        "PYTHONWARNINGS": "error",
+        "PYTHONWARNINGS": f"error,{FORKS}",
         "COUCHBASE": "couchbase://nowhere.invalid",
     }
     command = [str(Path(sys.executable).with_name(runner))]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import txcouchbase
+from tests.strictness import STRICT
 
 _PROGRAM = """
 import importlib, sys
@@ -34,7 +35,7 @@ def test_no_reactor() -> None:
     names = [f"txcouchbase.{module.name}" for module in pkgutil.iter_modules(txcouchbase.__path__)]
     assert {"txcouchbase.bucket", "txcouchbase.cluster", "txcouchbase.testing"} <= set(names)
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", _PROGRAM, *names],
+        [sys.executable, *STRICT, "-c", _PROGRAM, *names],
         capture_output=True,
         text=True,
         check=False,

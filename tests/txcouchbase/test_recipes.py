@@ -19,6 +19,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from couchloop.wire import Opcode, Status
+from tests.strictness import STRICT
 from tests.txcouchbase.support import turn
 from tests.txcouchbase.test_examples import _ENVIRONMENT, _EXAMPLES, Browser, Program, _run
 from txcouchbase.testing import ServedCluster, serve
@@ -63,9 +64,7 @@ async def test_asyncio(served: ServedCluster, runner: str) -> None:
         "no such page: The document does not exist.",
         "given up: the operation is cancelled",
     ):
-        out, err, status = await _run(
-            ["-W", "error", name, "--runner", runner, where], _ENVIRONMENT
-        )
+        out, err, status = await _run([*STRICT, name, "--runner", runner, where], _ENVIRONMENT)
         assert (err.decode(), status) == ("", 0)
         assert out.decode().splitlines() == [
             "read by 100 tasks: 4950",
@@ -104,7 +103,7 @@ react(lambda _: Deferred.fromFuture(loop.create_task(main())))
 async def test_asyncio_context_manager(served: ServedCluster) -> None:
     """The context manager of the page opens a Bucket for a task, and closes it."""
     (opened,) = [text for text in RECIPES if "def opened(" in text]
-    given = ["-W", "error", "-c", opened + USE, served.connection_string]
+    given = [*STRICT, "-c", opened + USE, served.connection_string]
     out, err, status = await _run(given, _ENVIRONMENT)
     assert (out.decode(), err.decode(), status) == ("1\n", "", 0)
     assert not served.cluster.connections()

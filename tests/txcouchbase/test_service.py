@@ -29,6 +29,7 @@ from couchloop.exceptions import (
     ServiceNotRunningError,
 )
 from couchloop.wire import Opcode
+from tests.strictness import STRICT
 from tests.txcouchbase.support import Memory, error_of, outcome
 from txcouchbase.bucket import Bucket
 from txcouchbase.cluster import Cluster, PasswordAuthenticator
@@ -99,7 +100,7 @@ class StartingTests(ServiceTests):
             "BucketService(Cluster('couchbase://localhost'), 'default')\n"
             "assert 'twisted.internet.reactor' not in sys.modules\n"
         )
-        subprocess.run([sys.executable, "-W", "error", "-c", program], check=True)
+        subprocess.run([sys.executable, *STRICT, "-c", program], check=True)
 
     def test_operations_wait(self) -> None:
         """StartService returns at once, and what is issued then is done once the bucket is open."""

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 
 from couchloop.exceptions import FeatureNotAvailableError, WrongLoopError
 from couchloop.wire import Opcode
+from tests.strictness import STRICT
 from tests.txcouchbase.support import Memory, turn
 from txcouchbase.bucket import Bucket
 from txcouchbase.cluster import Cluster, PasswordAuthenticator
@@ -108,7 +109,7 @@ async def test_programs(served: ServedCluster, reactor: Any, mode: str) -> None:
     """A reactor that stops, SIGINT in a waiting thread, a fork: the call ends, the program too."""
     swallowed = served.cluster.inject(opcode=Opcode.GET, key="silent", silent=True)
     program = Program()
-    command = [sys.executable, "-X", "dev", "-W", "error", str(PROGRAM), mode]
+    command = [sys.executable, "-X", "dev", *STRICT, str(PROGRAM), mode]
     root = PROGRAM.parent.parent.parent
     environment = {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{root / 'core'}"}
     command.append(served.connection_string)
