@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Final
 from couchloop.exceptions import (
     ArgumentError,
     ConnectionLostError,
+    CouchbaseError,
     ProtocolError,
     WrongProtocolError,
     caused,
 )
+from couchloop.http.judge import header, judged
 from couchloop.http.usual import UsualBody, UsualHead, usual_head
 from couchloop.later import Module
 from couchloop.safety.printable import general, printable
@@ -80,8 +82,8 @@ class HttpConnection:
         self._line: tuple[str, str, str] | None = None
         """Method, path and type of the body of the request before, if these were usual."""
         # In the form of headers: that takes longer than the rest of them.
-        self._host = _header(str(host))
-        self._agent = _header(agent)
+        self._host = header(str(host))
+        self._agent = header(agent)
         self._login: Login | None = None
         self._begin = b""
         self._interim = 0
@@ -224,23 +226,12 @@ class HttpConnection:
 
     def _give(self, http: h11.Connection, data: bytes, pieces: list[bytes]) -> None:
         """Have h11 read *data*."""
-        try:
-            http.receive_data(data)
-            while not self.is_answered:
-                event = http.next_event()
-                if event is h11.NEED_DATA or event is h11.PAUSED:
-                    return
-                self._take(event, pieces)
-        except h11.RemoteProtocolError as why:
-            # The frames of its traceback hold the login.
-            broken = caused(self._broken(data, f": {self._quoted(why)}"), why.with_traceback(None))
-        else:
-            return
-        try:
-            # Not within the handler: PyPy would give the cause its traceback back.
-            raise broken
-        finally:
-            del broken
+
+        def broken(why: h11.RemoteProtocolError) -> CouchbaseError:
+            return self._broken(data, f": {self._quoted(why)}")
+
+        for event in judged(http, data, broken):
+            self._take(event, pieces)
 
     def _take(self, event: object, pieces: list[bytes]) -> None:
         match event:
@@ -299,8 +290,3 @@ def _is_plain(text: str) -> bool:
 def _is_usual_header(name: str, value: str) -> bool:
     bare = name.replace("-", "")
     return bare.isascii() and bare.isalnum() and name.lower() not in _UNUSUAL and _is_plain(value)
-
-
-def _header(text: str) -> str:
-    """Return *text* as a header can have it: printable ASCII, and no blank at either end."""
-    return "".join(each if " " <= each <= "~" else "?" for each in text).strip()

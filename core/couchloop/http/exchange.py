@@ -19,6 +19,7 @@ from couchloop.exceptions import (
     WrongProtocolError,
     caused,
 )
+from couchloop.http.judge import header, judged
 from couchloop.later import Module
 from couchloop.safety.printable import general, printable
 from couchloop.safety.secret import sealed
@@ -65,9 +66,9 @@ class Exchange:
     def request(self) -> bytes:
         """Return the bytes of the request; once. Raises ProtocolError if HTTP cannot say it."""
         headers = [
-            ("Host", _header(str(self._host))),
+            ("Host", header(str(self._host))),
             ("Accept", "application/json"),
-            ("User-Agent", _header(self._agent)),
+            ("User-Agent", header(self._agent)),
         ]
         if not self._login.by_certificate:
             headers.append(("Authorization", f"Basic {self._login.basic()}"))
@@ -97,33 +98,22 @@ class Exchange:
             if not self._begin.startswith(_HTTP[: len(self._begin)]):
                 # h11 would wait for the end of a line.
                 raise self._broken(data)
-        try:
-            self._http.receive_data(data)
-            while not self.done:
-                event = self._http.next_event()
-                if event is h11.NEED_DATA or event is h11.PAUSED:
-                    return
-                if isinstance(event, h11.Response):
-                    self.status = event.status_code
-                elif isinstance(event, h11.Data):
-                    if self.status == 200:
-                        yield bytes(event.data)
-                    else:
-                        self._refused(bytes(event.data))
-                elif isinstance(event, h11.EndOfMessage):
-                    self.done = True
-                    if self.status != 200:
-                        raise self._refusal()
-        except h11.RemoteProtocolError as why:
-            # The frames of its traceback hold the login.
-            broken = caused(self._broken(data, f": {self._quoted(why)}"), why.with_traceback(None))
-        else:
-            return
-        try:
-            # Not within the handler: PyPy would give the cause its traceback back.
-            raise broken
-        finally:
-            del broken
+
+        def broken(why: h11.RemoteProtocolError) -> CouchbaseError:
+            return self._broken(data, f": {self._quoted(why)}")
+
+        for event in judged(self._http, data, broken):
+            if isinstance(event, h11.Response):
+                self.status = event.status_code
+            elif isinstance(event, h11.Data):
+                if self.status == 200:
+                    yield bytes(event.data)
+                else:
+                    self._refused(bytes(event.data))
+            elif isinstance(event, h11.EndOfMessage):
+                self.done = True
+                if self.status != 200:
+                    raise self._refusal()
 
     def _refused(self, piece: bytes) -> None:
         self._error_body += piece
@@ -170,8 +160,3 @@ class Exchange:
         if self._begin[:1] in {b"\x15", b"\x16"}:
             cure = "it speaks TLS: use couchbases:// for this port"
         return WrongProtocolError(f"the answer is no HTTP: {cure}")
-
-
-def _header(text: str) -> str:
-    """Return *text* as a header can have it: printable ASCII, and no blank at either end."""
-    return "".join(each if " " <= each <= "~" else "?" for each in text).strip()
