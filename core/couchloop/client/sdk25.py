@@ -32,6 +32,7 @@ from couchloop.hot.encoding import Passthrough, encode_key
 from couchloop.hot.operation import Defaults, Key
 from couchloop.settings.options import OPTIONS
 from couchloop.settings.values import Settings
+from couchloop.wire import snappy
 
 _COMPRESSION: Final = {
     "off": COMPRESS_NONE,
@@ -213,9 +214,11 @@ class Sdk25Names(LaterNames, OfBucketManager):
         """COMPRESS_NONE, COMPRESS_IN, COMPRESS_OUT, COMPRESS_INOUT or COMPRESS_FORCE.
 
         It can be set, and counts at once; what a connection has not agreed with its node, as one
-        that was opened with `compression=off`, counts from the next one on.
+        that was opened with `compression=off`, counts from the next one on. COMPRESS_FORCE sends
+        compressed whatever gets smaller by it, of values of `compression_min_size` bytes or more.
 
-        Raises InvalidSettingError (an ArgumentError) when set to anything else.
+        Raises InvalidSettingError (an ArgumentError) when set to anything else, and
+        FeatureNotAvailableError when to COMPRESS_FORCE without the package cramjam.
         """
         return _COMPRESSION[self._settings.wire.compression]
 
@@ -224,6 +227,8 @@ class Sdk25Names(LaterNames, OfBucketManager):
         mode = _MODES.get(-1 if (number := exact_integer(value)) is None else number)
         if mode is None:
             raise InvalidSettingError("compression is one of COMPRESS_NONE to COMPRESS_FORCE")
+        if mode == "force":
+            snappy.check_installed()
         self._set(wire=replace(self._settings.wire, compression=mode))
 
     @property

@@ -164,7 +164,7 @@ class Connection(Pipe):
     def compress(self, wire: Wire) -> None:
         """Have other rules of compression count from now on, as far as the node has agreed."""
         self._snappy = Feature.SNAPPY in self.features and wire.deflates
-        self._compress_from, self._compress_ratio = wire.compress_from, wire.compress_ratio
+        self._compress_from, self._compress_ratio = wire.compress_from, wire.deflates_to
 
     def opened(self, login: Login, nonce: Callable[[], str], now: float) -> None:
         """Begin the handshake: the transport is connected."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from math import ceil
 from typing import Any, Final
 
-from couchloop.exceptions import ArgumentError, FeatureNotAvailableError, InvalidOptionError
+from couchloop.exceptions import ArgumentError, InvalidOptionError
 from couchloop.retries import BestEffort, Policies, RetryStrategy, check_strategy
 from couchloop.settings.options import OPTIONS, parse_bool
 from couchloop.settings.values import (
@@ -102,11 +102,7 @@ def _wire(options: dict[str, Any]) -> Wire:
         unordered=options.get("enable_unordered_execution", False),
     )
     if wire.compression == "force":
-        if not snappy.available():
-            raise FeatureNotAvailableError(
-                "compression=force needs the package cramjam: pip install 'couchloop[snappy]'"
-            )
-        wire = replace(wire, compress_ratio=1.0)
+        snappy.check_installed()
         if "compression_min_size" not in options:
             wire = replace(wire, compress_from=_LEAST_BY_FORCE)
     return wire

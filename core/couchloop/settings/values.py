@@ -231,6 +231,11 @@ class Wire:
         """Whether values are sent compressed, where a node takes that."""
         return self.compression not in {"off", "inflate_only"}
 
+    @property
+    def deflates_to(self) -> float:
+        """The part of its size that a value must shrink to, to be sent compressed."""
+        return 1.0 if self.compression == "force" else self.compress_ratio
+
 
 @record(frozen=True, slots=True, kw_only=True)
 class Http:

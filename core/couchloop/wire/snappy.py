@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from couchloop.exceptions import ProtocolError
+from couchloop.exceptions import FeatureNotAvailableError, ProtocolError
 
 try:
     from cramjam import DecompressionError, snappy
@@ -19,6 +19,14 @@ _MAX_LENGTH_BYTES: Final = 5
 def available() -> bool:
     """Whether values can be compressed and inflated here."""
     return _AVAILABLE
+
+
+def check_installed() -> None:
+    """Raise FeatureNotAvailableError unless values can be compressed here, which force asks for."""
+    if not _AVAILABLE:
+        raise FeatureNotAvailableError(
+            "compression=force needs the package cramjam: pip install 'couchloop[snappy]'"
+        )
 
 
 def compress(data: bytes) -> bytes:

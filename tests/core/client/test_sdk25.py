@@ -94,6 +94,27 @@ def test_compression(option: str, number: int) -> None:
         assert bucket.compression == each
 
 
+def test_force_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who forces what cannot be done is told what to install, as a connection string does it."""
+    monkeypatch.setattr("couchloop.wire.snappy._AVAILABLE", False)
+    bucket = opened(Loop())
+    with pytest.raises(FeatureNotAvailableError, match=r"pip install 'couchloop\[snappy\]'"):
+        bucket.compression = COMPRESS_FORCE
+    assert bucket.compression == COMPRESS_INOUT
+    bucket.compression = COMPRESS_IN
+
+
+def test_force(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes whatever gets smaller while it is set, and leaves the ratio as it was."""
+    monkeypatch.setattr("couchloop.wire.snappy._AVAILABLE", True)
+    bucket = opened(Loop())
+    bucket.compression = COMPRESS_FORCE
+    assert bucket._driver.session.settings.wire.deflates_to == 1.0
+    assert bucket.compression_min_ratio == 0.83
+    bucket.compression = COMPRESS_INOUT
+    assert bucket._driver.session.settings.wire.deflates_to == 0.83
+
+
 @pytest.mark.parametrize("wrong", [5, -1, "on", None, True])
 def test_no_compression(wrong: Any) -> None:
     """What is no mode is refused, and nothing changes."""

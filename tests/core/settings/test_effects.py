@@ -425,7 +425,7 @@ def test_ratio() -> None:
     assert 0.83 < compressed <= 1.01
     assert stored(world(), RANDOM).datatype == 0
     assert stored(world(compress_ratio=1.02), RANDOM).datatype == 2
-    assert made("compression=force", authenticator=WHO).wire.compress_ratio == 1.0
+    assert made("compression=force", authenticator=WHO).wire.deflates_to == 1.0
 
 
 @needs_snappy
