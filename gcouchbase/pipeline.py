@@ -47,7 +47,8 @@ class Pipeline:
         """Begin.
 
         Raises PipelineError if this greenlet has begun one already, or it was used,
-        ObjectDestroyedError if the Bucket is closed.
+        ObjectDestroyedError if the Bucket is closed, WrongLoopError in another thread than the
+        hub's.
         """
         bucket = self._bucket
         if bucket is None:
@@ -55,6 +56,7 @@ class Pipeline:
         if bucket.closed:
             raise bucket._driver.session.failure()  # noqa: SLF001 - ours
         driver: Any = bucket._driver  # noqa: SLF001 - ours
+        driver.check_thread()
         if not isinstance(driver, PipelinedDriver):
             driver = PipelinedDriver(driver)
             _use(bucket, driver)

@@ -15,6 +15,7 @@ from couchloop.client.requests_by_hand import (
 from couchloop.client.rows import RowsBase
 from couchloop.exceptions import ValueFormatError
 from couchloop.operations.stream import END, Look
+from gcouchbase.internals import thread_ident
 from gcouchbase.stream import HubStream
 
 __all__ = [
@@ -42,8 +43,10 @@ class RowsRequest(RowsBase[T], HubStream[T]):
         """Return an iterator over the rows, which waits for them.
 
         What the service says behind the rows that it failed with is raised there. Raises
-        AlreadyQueriedError if the rows were asked for before.
+        AlreadyQueriedError if the rows were asked for before, WrongLoopError in another thread than
+        the hub's.
         """
+        self._driver.check_thread()
         self._take_once()
         return self._iterate()
 
@@ -52,15 +55,18 @@ class RowsRequest(RowsBase[T], HubStream[T]):
     def _iterate(self) -> Iterator[T]:
         stream = self._stream
         ready, row = stream.ready, stream.row
+        driver, thread = self._driver, self._driver._thread  # noqa: SLF001 - ours
         try:
             while True:
                 while ready:
+                    if thread_ident() != thread:
+                        driver.check_thread()
                     item: Any = ready.popleft()
                     # As `row` says, without the call.
                     yield row(item) if type(item) is bytes else item
                 if stream.is_over:
                     return
-                item = self._driver.run(stream.pull())
+                item = driver.run(stream.pull())
                 if item is END:
                     return
                 yield item
@@ -156,7 +162,9 @@ class View(ViewByHand[T], RowsRequest[T]):
     def _with_documents(self) -> Iterator[T]:
         try:
             while page := self._page():
-                yield from page
+                for row in page:
+                    self._driver.check_thread()
+                    yield row
         except BaseException:
             # Left before the end, or with what cannot be read: no more is wanted.
             self._let_go()
@@ -164,6 +172,7 @@ class View(ViewByHand[T], RowsRequest[T]):
 
     def _page(self) -> list[T]:
         """Wait for rows, and fetch their documents; none: there are no more."""
+        self._driver.check_thread()
         stream = self._stream
         if not stream.can_take:
             self._driver.run(Look(stream))

@@ -74,8 +74,10 @@ class ResultStream(HubStream[T]):
 
         Raises what ends the stream before its time: what the iterable has raised, or the progress
         function, or that the Bucket was closed; of a key that failed its result tells.
+        WrongLoopError in another thread than the hub's.
         """
         stream = self._stream
+        self._driver.check_thread()
         if stream.ready:
             item = stream.take()
         elif stream.is_over:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from _thread import get_ident
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from inspect import isawaitable
@@ -171,8 +172,10 @@ class RowsRequest(RowsBase[T], ReactorStream[T]):
         """Return an async iterator over the rows.
 
         What the service says behind the rows that it failed with is raised there. Raises
-        AlreadyQueriedError if the rows were asked for before.
+        AlreadyQueriedError if the rows were asked for before, WrongLoopError in another thread than
+        the reactor's.
         """
+        self._driver.check_thread()
         self._take_once()
         return self._iterate()
 
@@ -181,15 +184,18 @@ class RowsRequest(RowsBase[T], ReactorStream[T]):
     async def _iterate(self) -> AsyncIterator[T]:
         stream = self._stream
         ready, row = stream.ready, stream.row
+        driver, thread = self._driver, self._driver._thread  # noqa: SLF001 - ours
         try:
             while True:
                 while ready:
+                    if get_ident() != thread:
+                        driver.check_thread()
                     item: Any = ready.popleft()
                     # As `row` says, without the call.
                     yield row(item) if type(item) is bytes else item
                 if stream.is_over:
                     return
-                item = await self._driver.run(stream.pull(), self)
+                item = await driver.run(stream.pull(), self)
                 if item is END:
                     return
                 yield item
@@ -206,6 +212,7 @@ class RowsRequest(RowsBase[T], ReactorStream[T]):
         the reactor's.
         """
         stream = self._stream
+        self._driver.check_thread()
         self._is_taken = True
         if stream.ready or stream.is_over:
             try:
@@ -228,8 +235,10 @@ class RowsRequest(RowsBase[T], ReactorStream[T]):
 
         While a Deferred (or a coroutine) that it has returned waits, no more rows are read. Returns
         a new Deferred: the request, when *take* has had the last row. It fails as `all` does, and
-        with what *take* raises. Cancelling it closes the connection.
+        with what *take* raises. Cancelling it closes the connection. Raises WrongLoopError in
+        another thread than the reactor's.
         """
+        self._driver.check_thread()
         return self._handed(take)
 
     def _handed(self, take: Callable[[list[T]], Any]) -> Deferred[Self]:
@@ -315,6 +324,7 @@ class View(ViewByHand[T], RowsRequest[T]):
         try:
             while page := await self._page():
                 for row in page:
+                    self._driver.check_thread()
                     yield row
         except BaseException:
             # Left before the end, or with what cannot be read: no more is wanted.
@@ -343,6 +353,7 @@ class View(ViewByHand[T], RowsRequest[T]):
         """See `RowsRequest`."""
         if not self._stream.has_documents:
             return super().next(end)
+        self._driver.check_thread()
         self._is_taken = True
         return ensureDeferred(self._next_of_page(end)).addErrback(self._broken)
 

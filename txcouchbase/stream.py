@@ -154,6 +154,7 @@ class ResultStream(ReactorStream[T]):
 
     def _next(self) -> Deferred[Any]:
         stream = self._stream
+        self._driver.check_thread()
         if stream.ready or stream.is_over:
             return succeed(self._taken(stream.take()))
         deferred: Deferred[Any] = self._driver.run(stream.pull(), self)
@@ -178,8 +179,10 @@ class ResultStream(ReactorStream[T]):
     def run(self) -> Deferred[Summary]:
         """Return a new Deferred: how many results there were, how many failed, and which.
 
-        It takes all results, and fails as `next` does. Cancelling it closes the stream.
+        It takes all results, and fails as `next` does. Cancelling it closes the stream. Raises
+        WrongLoopError in another thread than the reactor's.
         """
+        self._driver.check_thread()
         return ensureDeferred(self._run())
 
     async def _run(self) -> Summary:

@@ -194,6 +194,40 @@ def test_threads(loop: Loop) -> None:
             loop.until(lambda: there.server.open <= 1)
 
 
+def refused(loop: Loop, work: Callable[[], Any]) -> bool:
+    """Whether *work* is refused in a plain thread, and told what to do."""
+
+    def refusal() -> bool:
+        with pytest.raises(WrongLoopError, match=r"threadsafe\(\)"):
+            work()
+        return True
+
+    return loop.in_thread(refusal)
+
+
+def test_other_thread(loop: Loop, there: Asking) -> None:
+    """Rows are the loop's: no other thread is given any, not even those that are there."""
+    request = there.cluster.query("SELECT 1")
+    take = taker(loop, request)
+    assert take() == ROWS[0]
+    assert len(request._stream.ready) == len(ROWS) - 1
+    if loop.name == "gevent":
+        assert refused(loop, lambda: iter(request))
+        assert refused(loop, request.execute)
+        assert refused(loop, request.get_single_result)
+        # Who was given the iterator meanwhile is told so, and the rows have ended with that.
+        assert refused(loop, take)
+        loop.until(lambda: request.closed)
+        return
+    assert refused(loop, request.next)
+    assert refused(loop, request.all)
+    assert refused(loop, request.execute)
+    assert refused(loop, lambda: aiter(request))
+    assert take() == ROWS[1]
+    assert refused(loop, lambda: anext(request._iterate()).__await__().send(None))
+    loop.until(lambda: request.closed)
+
+
 def test_threads_of_a_cluster(loop: Loop) -> None:
     """A handle of a Cluster for threads has them, too, without a Bucket."""
     with asking(loop, fine, failing, fine) as there:

@@ -23,6 +23,7 @@ from couchloop.kv_range_scan import RangeScan
 from couchloop.transcoder import FMT_BYTES
 from couchloop.wire import Opcode
 from tests.conformance.loops import Loop, cluster_of, open_bucket, opened
+from tests.conformance.test_rows import refused
 from tests.threads import Threads
 
 MANY = 5000
@@ -98,6 +99,23 @@ def test_all_forms(loop: Loop, bucket: Any) -> None:
     cases = {each.key: each.cas for each in loop.take(bucket.get_stream(keys[:2]))}
     assert ran(bucket.remove_stream(cases)) == (2, 0)
     assert ran(bucket.remove_stream(keys)) == (20, 2)
+
+
+def test_other_thread(loop: Loop, bucket: Any) -> None:
+    """Results are the loop's: another thread is refused, whether any are there, or none to come."""
+    loop.wait(bucket.upsert_multi(dict.fromkeys("abcd", 1)))
+    stream = bucket.get_stream(list("abcd"))
+    loop.wait(loop.next(stream))
+    loop.until(lambda: bucket._driver.session.in_flight == 0)
+    loop.wait(loop.next(stream))
+    # All that was answered was read with that.
+    assert len(stream._stream.ready) == 2
+    assert refused(loop, lambda: loop.next(stream))
+    assert refused(loop, stream.run)
+    assert len(loop.take(stream)) == 2
+    assert refused(loop, lambda: loop.next(stream))
+    if loop.name == "gevent":
+        assert refused(loop, bucket.pipeline().__enter__)
 
 
 def test_failures_are_results(loop: Loop, bucket: Any) -> None:

@@ -46,6 +46,7 @@ from couchloop.views import (
 )
 from tests.conformance.loops import Loop, opened_at
 from tests.conformance.test_cycles import done, nothing_left
+from tests.conformance.test_rows import refused
 from tests.webserver import Asked, Script, WebServer, web_server
 
 PEOPLE = {f"p{number:03}": {"age": number, "odd": number % 2} for number in range(250)}
@@ -203,6 +204,23 @@ def test_threads(loop: Loop) -> None:
         loop.in_thread(work)
         with pytest.raises(WrongLoopError):
             handle.query("d", "ages")
+
+
+def test_other_thread(loop: Loop) -> None:
+    """Rows with their documents are the loop's, too: another thread is given none of a page."""
+    with people(loop) as (_, bucket):
+        request = bucket.query("d", "ages", include_docs=True)
+        take = Taker(loop, request).take
+        assert loop.wait(take()).docid == "p000"
+        if loop.name == "gevent":
+            assert refused(loop, lambda: iter(request))
+            assert refused(loop, take)
+        else:
+            assert refused(loop, request.next)
+            assert refused(loop, lambda: request.on_rows(list))
+            assert refused(loop, lambda: aiter(request))
+            assert loop.wait(take()).docid == "p001"
+            request.close()
 
 
 def test_sdk_4(loop: Loop) -> None:
