@@ -35,7 +35,8 @@ class TestJudged:
     @given(st.lists(st.integers(0, len(ANSWER)), max_size=8))
     def test_pieces(self, cuts: list[int]) -> None:
         """However an answer is cut, its events are the same; what is behind it is not looked at."""
-        http, events = asked(), []
+        http = asked()
+        events: list[object] = []
         data = ANSWER + b"and what is no HTTP"
         edges = [0, *sorted(cuts), len(data)]
         for begin, end in pairwise(edges):
