@@ -28,6 +28,7 @@ from couchloop.exceptions import (
 )
 from couchloop.later import Module
 from couchloop.retries import RetryStrategy
+from couchloop.safety.printable import in_quotes
 from couchloop.safety.secret import Secret, sealed
 from couchloop.settings.configure import CommonArguments, make_settings
 from couchloop.settings.connection_string import ConnectionString
@@ -285,7 +286,9 @@ class Bucket(
         elif event == "_dtor":
             self._driver.when_closed().chainDeferred(d)
         else:
-            raise InvalidEventError(f"the events of a Bucket are connect and _dtor, not {event!r}")
+            raise InvalidEventError(
+                f"the events of a Bucket are connect and _dtor, not {in_quotes(event)}"
+            )
 
     def registerProducer(self, producer: Producer, streaming: bool) -> None:
         """Pause *producer* while so much waits to be sent that no more should be issued.

@@ -22,6 +22,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from couchloop.arguments.exact import bare_text
 from couchloop.arguments.times import check_wait
 from couchloop.exceptions import BucketAlreadyOpenError, CouchbaseError, ServiceNotRunningError
 from couchloop.safety.secret import sealed
@@ -82,7 +83,7 @@ class BucketService(MultiService):
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._cluster = cluster
-        self._bucket_name = bucket_name
+        self._bucket_name = bare_text(bucket_name)
         self._close_timeout = check_wait(close_timeout, "close_timeout")
         self._retry_pause = retry_pause
         self._bucket_arguments = hidden(bucket_arguments)

@@ -99,9 +99,9 @@ class PasswordAuthenticator(Authenticator):
 
     @sealed
     def __init__(self, username: str, password: str | Secret, cert_path: str | None = None) -> None:
-        _check_text("user name", username)
+        username = _text("user name", username)
         if not isinstance(password, Secret):
-            _check_text("password", password)
+            password = _text("password", password)
         if not username:
             raise ArgumentError("The user name is empty")
         _check_path("cert_path", cert_path)
@@ -232,9 +232,8 @@ class ClassicAuthenticator(Authenticator):
                 f"The buckets are a dict of name and password, not {type(buckets).__name__}"
             )
         for bucket, password in (buckets or {}).items():
-            _check_text("bucket's name", bucket)
-            _check_text("password", password)
-            self._buckets[bucket] = Secret(password)
+            name = _text("bucket's name", bucket)
+            self._buckets[name] = Secret(_text("password", password))
 
     @property
     def buckets(self) -> tuple[str, ...]:
@@ -262,9 +261,11 @@ class ClassicAuthenticator(Authenticator):
         return f"{type(self).__name__}(buckets={buckets!r}, cert_path={self.cert_path!r})"
 
 
-def _check_text(what: str, text: object) -> None:
+def _text(what: str, text: object) -> str:
+    """Return *text* as a str: a subclass may lie in its methods. Raises ArgumentError."""
     if not isinstance(text, str):
         raise ArgumentError(f"The {what} must be str, not {type(text).__name__}")
+    return str.__str__(text)
 
 
 def _check_path(what: str, path: object) -> None:
@@ -277,9 +278,7 @@ def _login(username: str | None, password: str | None) -> tuple[str, Secret] | N
         return None
     if username is None or password is None:
         raise ArgumentError("cluster_username and cluster_password go together")
-    _check_text("user name", username)
-    _check_text("password", password)
-    return username, Secret(password)
+    return _text("user name", username), Secret(_text("password", password))
 
 
 def _shown(login: tuple[str, Secret] | None) -> Credentials | None:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from couchloop.later import pattern
 from couchloop.records import record
-from couchloop.safety.printable import general, printable
+from couchloop.safety.printable import general, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,8 +43,6 @@ SRVLOAD: Final = 128
 SRVGEN: Final = 256
 SUBDOC: Final = 512
 
-_LONGEST_SHOWN: Final = 256
-"""Characters of one context value that is shown: room for any legal key."""
 _OBJECT: Final = pattern(r" at 0x[0-9a-fA-F]+")
 """Where an object is, in its repr."""
 
@@ -257,7 +255,7 @@ class CouchbaseError(Exception):
         """
         parts = _details(self.context, self.key, self.message)
         if self.objextra is not None:
-            parts.append(f"given {_shown(self.objextra)}")
+            parts.append(f"given {shown(self.objextra)}")
         if self.all_results:
             bad = sum(not getattr(r, "success", True) for r in self.all_results.values())
             if bad and len(self.all_results) > 1:
@@ -271,9 +269,9 @@ class CouchbaseError(Exception):
         are quoted.
         """
         found = {repr(name) for name in names if name}
-        found |= {_shown(data) for data in (self.key, self.objextra) if data is not None}
+        found |= {shown(data) for data in (self.key, self.objextra) if data is not None}
         if self.context is not None and self.context.server_context:
-            found.add(_shown(self.context.server_context))
+            found.add(shown(self.context.server_context))
         text = self.details()
         if not found:
             return text
@@ -314,15 +312,6 @@ def without_frames(error: CouchbaseError) -> CouchbaseError:
     return error
 
 
-def _shown(value: object) -> str:
-    """Return a short repr; never raises, whatever the object's own methods do."""
-    try:
-        text = repr(value)
-    except Exception:  # noqa: BLE001 - an error message must not become another error
-        text = f"<{type(value).__name__}>"
-    return printable(text, _LONGEST_SHOWN)
-
-
 def _sentence(message: str, parts: list[str]) -> str:
     return f"{message.rstrip('.')} ({', '.join(parts)})" if parts else message
 
@@ -336,14 +325,14 @@ def _places(context: ErrorContext | None, key: object, said: str) -> list[str]:
         c.operation,
         *_where(c),
         None if c.status is None else f"status 0x{c.status:02x} {c.status_name or ''}".rstrip(),
-        c.server_context and f"server says {_shown(_general(c.server_context, key))}",
+        c.server_context and f"server says {shown(_general(c.server_context, key))}",
     ]
     return [str(part) for part in parts if part] + _failures(c, said)
 
 
 def _where(c: ErrorContext) -> list[str | None]:
     return [
-        c.bucket and f"bucket {_shown(c.bucket)}",
+        c.bucket and f"bucket {shown(c.bucket)}",
         c.collection and f"collection {c.scope or '_default'}.{c.collection}",
         (c.node and not _is_listed(c) and f"node {c.node}") or None,
     ]
@@ -356,8 +345,13 @@ def _is_listed(c: ErrorContext) -> bool:
 
 def _general(text: str, key: object) -> str:
     """Return a server's words without what is of one request: its key, numbers, UUIDs."""
-    name = key.decode("utf-8", "replace") if isinstance(key, bytes) else key
-    if isinstance(name, str) and name:
+    name = ""
+    if isinstance(key, bytes):
+        # A subclass may lie in its methods, and this is no place to find out.
+        name = bytes.decode(key, "utf-8", "replace")
+    elif isinstance(key, str):
+        name = str.__str__(key)
+    if name:
         text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "…", text)
     return general(text)
 
@@ -367,7 +361,7 @@ def _failures(c: ErrorContext, said: str) -> list[str]:
     failures: dict[str, set[str]] = {}
     for node, error in c.seeds:
         # The seed's own message, not its str(): its context would repeat ours.
-        why = _OBJECT.sub("", _shown(error))
+        why = _OBJECT.sub("", shown(error))
         if isinstance(error, CouchbaseError):
             why = error.message
         failure = type(error).__name__ + ("" if why == said else f": {why}")
@@ -376,7 +370,7 @@ def _failures(c: ErrorContext, said: str) -> list[str]:
 
 
 def _details(context: ErrorContext | None, key: object, said: str) -> list[str]:
-    shown_key = None if key is None else f"key {_shown(key)}"
+    shown_key = None if key is None else f"key {shown(key)}"
     if context is None:
         return [shown_key] if shown_key else []
     c = context
@@ -390,7 +384,7 @@ def _details(context: ErrorContext | None, key: object, said: str) -> list[str]:
         c.timeout is not None and f"timeout {c.timeout:g} s",
         c.attempts and f"{c.attempts} attempt{'s' if c.attempts > 1 else ''}",
         c.reasons and f"retried for {', '.join(c.reasons)}",
-        c.server_context and f"server says {_shown(c.server_context)}",
+        c.server_context and f"server says {shown(c.server_context)}",
         c.server_ref and f"server reference {c.server_ref}",
     ]
     return [str(part) for part in parts if part] + _failures(c, said)

@@ -227,9 +227,13 @@ def decision(
 def check_strategy(strategy: RetryStrategy, key: Any = None) -> RetryStrategy:
     """Return *strategy* if it is one; raise ArgumentError."""
     if isinstance(strategy, type) or not callable(getattr(strategy, "retry_after", None)):
+        what = f"{type(strategy).__name__} has none"
+        if isinstance(strategy, type):
+            what = f"{strategy.__name__} is a class"
         raise ArgumentError(
             "a retry strategy is an object with a method retry_after, as BestEffort() has it: "
-            f"{strategy!r}",
+            f"{what}",
             key=key,
+            objextra=strategy,
         )
     return strategy

@@ -15,6 +15,7 @@ from couchloop.auth import (
     PasswordAuthenticator,
 )
 from couchloop.exceptions import ArgumentError
+from tests.liars import LyingText
 from tests.secrets import leaks
 
 SAMPLES: list[Callable[[], Authenticator]] = [
@@ -33,6 +34,15 @@ SAMPLES: list[Callable[[], Authenticator]] = [
     lambda: ClassicAuthenticator("admin", "s3cr3t", {"b": "s3cr3t3", "c": ""}),
     lambda: ClassicAuthenticator(buckets={"b": "s3cr3t"}, cert_path="/ca.pem"),
 ]
+
+
+def test_lying_texts() -> None:
+    """What is kept of a name or a password is a str, whatever subclass was given."""
+    user, password = LyingText("u"), LyingText("s3cr3t")
+    assert PasswordAuthenticator(user, password) == PasswordAuthenticator("u", "s3cr3t")
+    cluster = ClassicAuthenticator(user, password, {"b": password})
+    assert cluster == ClassicAuthenticator("u", "s3cr3t", {"b": "s3cr3t"})
+    assert [type(each) for each in cluster.credentials_for(None)] == [str, str]
 
 
 def test_equality() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,6 +15,7 @@ from couchloop import exceptions
 from couchloop.exceptions import CouchbaseError, ErrorContext, caused, own_copy, status_error
 from couchloop.result import OperationResult
 from couchloop.wire.constants import Opcode, Status
+from tests.liars import LyingBytes, LyingText
 
 CLASSES = [
     cls
@@ -241,6 +244,16 @@ class TestMessages:
         error = exceptions.ServerError(name="ODD", description="something odd")
         assert (error.name, error.description) == ("ODD", "something odd")
         assert str(error) == "The server answered ODD: something odd"
+
+    @pytest.mark.parametrize("make", [LyingText, lambda text: LyingBytes(text.encode())])
+    def test_lying_key(self, make: Callable[[str], Any]) -> None:
+        """A key of a subclass with methods of its own breaks no text; it is left out as others."""
+        key, context = make("k"), ErrorContext(bucket="b", server_context="no k, 5")
+        error = CouchbaseError("it failed", context=context, key=key)
+        assert str(error) == str(CouchbaseError("it failed", context=context, key="k"))
+        assert "…" in str(error)
+        assert f"<{type(key).__name__}>" in error.details()
+        assert error.redacted()
 
 
 class TestCopies:

@@ -86,6 +86,18 @@ class TestStrategies:
             with pytest.raises(ArgumentError, match="retry_after"):
                 make()
 
+    def test_no_repr(self) -> None:
+        """The message says of what is no strategy its type, and nothing that it says itself."""
+
+        class Odd:
+            def __repr__(self) -> str:
+                raise ZeroDivisionError
+
+        for wrong, said in ((Odd(), "Odd has none"), (Odd, "Odd is a class")):
+            with pytest.raises(ArgumentError, match=f": {said}$") as raised:
+                check_strategy(wrong)  # type: ignore[arg-type]
+            assert raised.value.objextra is wrong
+
     def test_same_settings(self) -> None:
         """Equal strategies are the same settings, the default named or not; others are not."""
 

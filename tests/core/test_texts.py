@@ -28,13 +28,14 @@ from couchloop.hot.operation import Operation
 from couchloop.http.exchange import Exchange
 from couchloop.operations import document as ops
 from couchloop.retries import FailFast
-from couchloop.safety.printable import printable, sound
+from couchloop.safety.printable import first_in_quotes, in_quotes, printable, shown, sound
 from couchloop.settings.values import Address, Login, Settings
 from couchloop.transcoder import FMT_BYTES, FMT_JSON, FMT_PICKLE, FMT_UTF8, Transcoder
 from couchloop.transport.connecting import connect_error
 from couchloop.wire import Opcode, Status
 from tests.core.session.test_bad_input import ONE_NODE
 from tests.core.world import World
+from tests.liars import LyingBytes, LyingText
 
 COUNT = 40
 PASSING = {0x00, 0x07, 0x08, 0x0D, 0x1F, 0x20, 0x25, 0x88, 0xCD}
@@ -572,3 +573,27 @@ class TestSound:
             cause = caught.value.inner_cause
             assert caught.value.__cause__ is cause
             assert f"{caught.value} {cause}".isprintable()
+
+
+@pytest.mark.parametrize("make", [LyingText, lambda text: LyingBytes(text.encode())])
+def test_shown_whatever_it_is(make: Callable[[str], Any]) -> None:
+    """What is shown of an object asks it for its repr alone, and does without where that raises."""
+    liar = make("a")
+    assert shown(liar) == f"<{type(liar).__name__}>"
+    assert shown([liar]) == "<list>"
+    assert shown("a\n") == repr("a\n")
+    assert len(shown("x" * 1000)) == 256
+
+    class Odd:
+        def __repr__(self) -> str:
+            return LyingText("odd\n")  # type: ignore[no-any-return]
+
+    assert shown(Odd()) == "odd\\n"
+
+
+@given(st.text())
+def test_in_quotes(name: str) -> None:
+    """A name is quoted as it is; what is no text by its type alone, the same each time."""
+    assert in_quotes(LyingText(name)) == in_quotes(name) == repr(printable(name))
+    assert in_quotes(object()) == "<object>"
+    assert first_in_quotes([object(), name, 5]) == first_in_quotes([5, object(), name])

@@ -15,6 +15,7 @@ from couchloop.n1ql.asking import reader
 from couchloop.n1ql.options import parameter, text
 from couchloop.n1ql.query import N1QLQuery
 from couchloop.operations.arguments import asking_by
+from couchloop.safety.printable import first_in_quotes
 
 if TYPE_CHECKING:
     from couchloop.hot.operation import Defaults
@@ -68,7 +69,7 @@ def of_object(
         raise InvalidSettingError(f"the analytics service takes an AnalyticsQuery, not {kind}")
     unknown = others.keys() - {"retry_strategy", "timeout", "type", "row_factory", "serializer"}
     if args or unknown:
-        what = f"{min(unknown)!r}" if unknown else "values"
+        what = first_in_quotes(unknown) if unknown else "values"
         raise ArgumentError(f"an AnalyticsQuery has all that is said of it: set {what} there")
     timeout = others.get("timeout")
     return made(

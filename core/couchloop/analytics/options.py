@@ -10,6 +10,7 @@ from couchloop.arguments.exact import is_true
 from couchloop.exceptions import ArgumentError, InvalidSettingError
 from couchloop.n1ql import options as of_queries
 from couchloop.n1ql.options import MEMBERS, Member, parameters, text
+from couchloop.safety.printable import in_quotes
 
 NOT_BOUNDED: Final = "not_bounded"
 """The query sees what datasets have (the default)."""
@@ -74,10 +75,10 @@ def members_of(given: Mapping[str, Any]) -> dict[str, Any]:
     """
     unknown = given.keys() - OPTIONS
     if unknown:
-        name = min(unknown)
+        name = min(unknown, key=in_quotes)
         raise ArgumentError(
-            f"an analytics query has no option {name!r}: parameters are named_parameters, and "
-            "members of the request that have no option are raw",
+            f"an analytics query has no option {in_quotes(name)}: parameters are named_parameters, "
+            "and members of the request that have no option are raw",
             objextra=name,
         )
     members = parameters(given.get("positional_parameters"), given.get("named_parameters"))

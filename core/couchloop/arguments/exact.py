@@ -42,6 +42,11 @@ def exact_text(text: object) -> str | None:
     return exact
 
 
+def bare_text(given: Any) -> Any:
+    """Return a text as a str, whatever it holds; anything else as it is, for who checks it."""
+    return str.__str__(given) if isinstance(given, str) else given
+
+
 def is_true(given: object, what: str, key: Any = None) -> bool:
     """Return *given* as a bool; *what* is what it says, *key* the document's, for the error.
 

@@ -207,7 +207,7 @@ class ClusterBase(Generic[B]):
                     "credentials were given to authenticate(); open_bucket() takes no others"
                 )
             keywords["authenticator"] = authenticator
-        check_bucket_name(bucket_name)
+        bucket_name = check_bucket_name(bucket_name)
         target = ConnectionString.parse(self.connection_string)
         target.bucket = bucket_name
         handed_on, strategy = self._bucket_arguments(), keywords.pop("retry_strategy", None)

@@ -14,6 +14,7 @@ from couchloop.fulltext.members import Member, Part, count, flag, name, names, o
 from couchloop.fulltext.sorts import Sort, sort_keys
 from couchloop.operations.scan import Changes
 from couchloop.retries import RetryStrategy, check_strategy
+from couchloop.safety.printable import in_quotes
 from couchloop.typed import decoder_of
 
 Scope = tuple[str, str]
@@ -223,8 +224,8 @@ class Params(Part):
         for attribute, value in given.items():
             if attribute not in OPTIONS:
                 raise ArgumentError(
-                    f"a search has no option {attribute!r}: members of the request that have no "
-                    "option are raw",
+                    f"a search has no option {in_quotes(attribute)}: members of the request that "
+                    "have no option are raw",
                     objextra=attribute,
                 )
             if value is None:

@@ -7,6 +7,7 @@ from types import GenericAlias
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from couchloop.exceptions import CouchbaseError, ValueFormatError, own_copy, without_frames
+from couchloop.safety.printable import shown
 from couchloop.typed import convert
 
 if TYPE_CHECKING:
@@ -31,8 +32,7 @@ _SHOWN_CHARACTERS = 200
 
 
 def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
+    return shown(value, _SHOWN_CHARACTERS)
 
 
 class Result:

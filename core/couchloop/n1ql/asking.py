@@ -12,6 +12,7 @@ from couchloop.n1ql.options import QueryOptions
 from couchloop.n1ql.stream import Query, QueryStream
 from couchloop.operations.arguments import asking_by
 from couchloop.operations.rows import row_reader
+from couchloop.safety.printable import first_in_quotes, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,8 +44,9 @@ def merged(
         elif re.search(rf"[$@]{re.escape(name)}\b", statement):
             named[options.parameter(name)] = value
         else:
+            said = printable(str.__str__(name))
             raise ArgumentError(
-                f"a query has no option {name!r}, and the statement no parameter ${name}",
+                f"a query has no option {said!r}, and the statement no parameter ${said}",
                 objextra=name,
             )
     return found, named
@@ -71,7 +73,7 @@ def of_object(
     """Return the stream of a query that is told by an N1QLQuery."""
     unknown = others.keys() - {"retry_strategy", "timeout", "type", "row_factory", "serializer"}
     if args or unknown:
-        what = f"{min(unknown)!r}" if unknown else "values"
+        what = first_in_quotes(unknown) if unknown else "values"
         raise ArgumentError(f"an N1QLQuery has all that is said of it: set {what} there")
     timeout = others.get("timeout", asked.timeout)
     return made(defaults, name, asked.members, others, is_adhoc=asked.adhoc, timeout=timeout)

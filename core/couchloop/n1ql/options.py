@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from couchloop.arguments.exact import exact_integer, is_true
 from couchloop.arguments.times import exact_seconds
 from couchloop.exceptions import ArgumentError, InvalidSettingError
+from couchloop.safety.printable import in_quotes
 
 NOT_BOUNDED: Final = "not_bounded"
 """Indexes are used as they are (the default)."""
@@ -231,10 +232,10 @@ def members_of(options: Mapping[str, Any]) -> dict[str, Any]:
     """
     unknown = options.keys() - _KNOWN
     if unknown:
-        name = min(unknown)
+        name = min(unknown, key=in_quotes)
         raise ArgumentError(
-            f"a query has no option {name!r}: parameters are named_parameters, and members of the "
-            "request that have no option are raw",
+            f"a query has no option {in_quotes(name)}: parameters are named_parameters, and "
+            "members of the request that have no option are raw",
             objextra=name,
         )
     members = parameters(options.get("positional_parameters"), options.get("named_parameters"))

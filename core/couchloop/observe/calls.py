@@ -11,6 +11,7 @@ from couchloop.hot.batch import Batch, Bulk
 from couchloop.hot.operation import Operation
 from couchloop.observation import Ended, NodeEvent, Started
 from couchloop.operations.procedure import Procedure
+from couchloop.safety.printable import shown
 from couchloop.wire.framing import JSON_VALUE, decode_framing
 
 if TYPE_CHECKING:
@@ -122,7 +123,9 @@ class Calls:
         try:
             return tell(*what)
         except Exception as error:  # noqa: BLE001 - an observer's error must not be an operation's
-            reason = f"<ud>{error!r}</ud>" if self._shared.settings.log_redaction else repr(error)
+            reason = shown(error)
+            if self._shared.settings.log_redaction:
+                reason = f"<ud>{reason}</ud>"
             self._shared.log("warning", "an observer has failed: {reason}", reason=reason)
             return None
 

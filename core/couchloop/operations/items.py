@@ -14,6 +14,7 @@ from typing import Any, Final
 from couchloop.exceptions import ArgumentError
 from couchloop.hot.batch import Batch, Bulk
 from couchloop.hot.result import ValueResult
+from couchloop.safety.printable import first_in_quotes
 
 _OPTIONS: Final = frozenset(
     {
@@ -92,7 +93,9 @@ class ItemOptionDict(ItemCollection):
         if not isinstance(itm, Item):
             raise ArgumentError(f"add an Item, not {type(itm).__name__}")
         if unknown := options.keys() - _OPTIONS:
-            raise ArgumentError(f"unknown option of an item: {min(unknown)!r}", key=itm.key)
+            raise ArgumentError(
+                f"unknown option of an item: {first_in_quotes(unknown)}", key=itm.key
+            )
         self._dict[itm] = options
 
     def create_and_add(self, key: Any, value: Any = None, cas: int = 0, **options: Any) -> Item:

@@ -22,6 +22,7 @@ from couchloop.operations.durable import all_durably, wanted
 from couchloop.operations.items import OF_ITEMS, ItemCollection, by_key, kinds_of_batches
 from couchloop.operations.reading import typed_reader
 from couchloop.records import record
+from couchloop.safety.printable import first_in_quotes
 
 if TYPE_CHECKING:
     from couchloop.hot.operation import Defaults, Operation
@@ -365,7 +366,7 @@ class Multi(Generic[R]):
             item, options = pair
             said = {name: value for name, value in options.items() if name not in OF_ITEMS}
             if unknown := said.keys() - takes:
-                text = f"{self.__name__} has no option {min(unknown)!r} of an item"
+                text = f"{self.__name__} has no option {first_in_quotes(unknown)} of an item"
                 raise ArgumentError(text, key=key)
             if "value" in takes:
                 value = options.get("fragment", item.value) if side else item.value
@@ -443,7 +444,7 @@ class Multi(Generic[R]):
                 return single(defaults, key)
             if named and isinstance(value, Mapping):
                 if unknown := value.keys() - named:
-                    text = f"{self.__name__}: unknown argument {min(unknown, key=str)!r}"
+                    text = f"{self.__name__}: unknown argument {first_in_quotes(unknown)}"
                     raise ArgumentError(text, key=key)
                 return single(defaults, key, **value)
             return single(defaults, key, value if read is None else read(value))

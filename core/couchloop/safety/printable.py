@@ -6,6 +6,7 @@ terminal, line ends that forge a line of a log, a megabyte.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from json import JSONDecodeError
 from typing import Final, TypeVar, cast
 
@@ -14,7 +15,7 @@ from couchloop.later import pattern
 E = TypeVar("E", bound=Exception)
 
 LONGEST: Final = 256
-"""Characters of a peer's text that are kept."""
+"""Characters of a peer's text that are kept, and of what an error shows: room for any legal key."""
 _MARK: Final = "…"
 _COUNTED: Final = pattern(
     r"\b[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\b|\b0x[0-9A-Fa-f]+|[0-9]+"
@@ -42,6 +43,31 @@ def printable(text: str | bytes, limit: int = LONGEST) -> str:
         text = "".join(each if each.isprintable() else _escaped(each) for each in text)
         is_long = is_long or len(text) > limit
     return text[: limit - 1] + _MARK if is_long else text
+
+
+def shown(value: object, limit: int = LONGEST) -> str:
+    """Return a short repr; never raises, whatever the object's own methods do."""
+    try:
+        # What __repr__ gives may be of a subclass that lies as well.
+        text = str.__str__(repr(value))
+    except Exception:  # noqa: BLE001 - an error message must not become another error
+        text = f"<{type(value).__name__}>"
+    return printable(text, limit)
+
+
+def in_quotes(name: object) -> str:
+    """Return a name that somebody gave as the message of an error quotes it.
+
+    Of what is no text that is its type: a repr may raise, show a secret, or differ each time.
+    """
+    if isinstance(name, str):
+        return repr(printable(str.__str__(name)))
+    return f"<{type(name).__name__}>"
+
+
+def first_in_quotes(names: Iterable[object]) -> str:
+    """Return the first of *names*, in order, so that equal mistakes have equal messages."""
+    return min(map(in_quotes, names))
 
 
 def general(text: str) -> str:

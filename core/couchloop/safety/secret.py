@@ -38,7 +38,8 @@ class Secret:
 
     def __init__(self, clear: str | bytes) -> None:
         if isinstance(clear, str):
-            clear = clear.encode("utf-8", "surrogatepass")
+            # A subclass may lie in its methods.
+            clear = str.encode(clear, "utf-8", "surrogatepass")
         self._hidden = _turned(clear)
 
     def text(self) -> str:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from couchloop import LOCKMODE_EXC, LOCKMODE_NONE, LOCKMODE_WAIT, __version__
-from couchloop.arguments.exact import is_quiet
+from couchloop.arguments.exact import bare_text, exact_integer, is_quiet
 from couchloop.arguments.times import exact_seconds
 from couchloop.auth import Authenticator, CertAuthenticator, PasswordAuthenticator
 from couchloop.exceptions import (
@@ -134,11 +134,13 @@ def make_settings(
     BadEnvironmentError, FeatureNotAvailableError.
     """
     del unlock_gil
-    if lockmode not in {LOCKMODE_NONE, LOCKMODE_EXC, LOCKMODE_WAIT}:
-        raise ArgumentError(f"lockmode is LOCKMODE_NONE, LOCKMODE_EXC or LOCKMODE_WAIT: {lockmode}")
+    if exact_integer(lockmode) not in {LOCKMODE_NONE, LOCKMODE_EXC, LOCKMODE_WAIT}:
+        what = "lockmode is LOCKMODE_NONE, LOCKMODE_EXC or LOCKMODE_WAIT"
+        raise ArgumentError(what, objextra=lockmode)
     connection_string = read_connection_string(connection_string)
     is_plain = connection_string.scheme == memcached.SCHEME
     bucket = _bucket(connection_string, is_cluster=is_cluster)
+    username, password = bare_text(username), bare_text(password)
     options = _options(connection_string)
     variables = read_environment(environment or {})
     if authenticator is not None and (username is not None or password is not None):
@@ -207,8 +209,7 @@ def _bucket(connection_string: ConnectionString, *, is_cluster: bool) -> str:
             "the connection string names no bucket: couchbase://host/BUCKET",
             text=connection_string.masked(),
         )
-    check_bucket_name(bucket)
-    return bucket
+    return check_bucket_name(bucket)
 
 
 def _options(connection_string: ConnectionString) -> dict[str, OptionValue]:
@@ -457,9 +458,10 @@ def read_connection_string(connection_string: str | ConnectionString) -> Connect
     if isinstance(connection_string, ConnectionString):
         # It may have been changed into what none is, and may be changed after this.
         return ConnectionString.parse(connection_string.encode())
+    # What is kept here is of the built-in type: a subclass may lie in its methods.
     if not isinstance(connection_string, str):
         raise ArgumentError(f"a connection string is str, not {type(connection_string).__name__}")
-    return ConnectionString.parse(connection_string)
+    return ConnectionString.parse(str.__str__(connection_string))
 
 
 def _check_types(connection_string: ConnectionString, *, tls: bool) -> None:
@@ -471,14 +473,16 @@ def _check_types(connection_string: ConnectionString, *, tls: bool) -> None:
             )
 
 
-def check_bucket_name(name: object) -> None:
-    """Raise ArgumentError for what no bucket can be called: the server takes 1 to 100 bytes."""
+def check_bucket_name(name: object) -> str:
+    """Return a bucket's name as a str; the server takes 1 to 100 bytes. Raises ArgumentError."""
     if not isinstance(name, str):
         raise ArgumentError(f"a bucket's name is str, not {type(name).__name__}")
+    name = str.__str__(name)
     if not (name.isprintable() and 0 < len(name.encode()) <= _LONGEST_BUCKET_NAME):
         raise ArgumentError(
             f"a bucket's name has 1 to {_LONGEST_BUCKET_NAME} printable characters: {name[:120]!r}"
         )
+    return name
 
 
 def _seeds(

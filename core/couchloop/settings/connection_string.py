@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, Self
 from urllib.parse import quote
 
+from couchloop.arguments.exact import bare_text
 from couchloop.exceptions import InvalidConnectionStringError
 from couchloop.safety.secret import sealed
 from couchloop.settings.hosts import is_address
@@ -59,7 +60,7 @@ class ConnectionString:
         options: Mapping[str, Any] | None = None,
         scheme: str = "couchbase",
     ) -> None:
-        self.bucket: str | None = bucket or None
+        self.bucket: str | None = bare_text(bucket) or None
         self.scheme: str = scheme
         self.hosts: list[str] = [host_text(host) for host in hosts or ()]
         self.options: dict[str, Any] = {
@@ -98,7 +99,7 @@ class ConnectionString:
         self._check_srv()
         scheme = f"{self.scheme}://" if self.scheme else ""
         hosts = ",".join(quote(host_text(host), safe=":[]=") for host in self.hosts)
-        name = self.bucket
+        name = bare_text(self.bucket)
         if name and not (isinstance(name, str) and is_text(name)):
             raise InvalidConnectionStringError("The bucket's name is no valid text")
         bucket = f"/{quote(name, safe='')}" if name else ""
@@ -274,7 +275,7 @@ def _option_text(value: Any) -> str:
         raise InvalidConnectionStringError(
             f"The value of an option is a text or a number, not {type(value).__name__}"
         )
-    return str(value)
+    return str(bare_text(value))
 
 
 def _check_option(name: str, value: str) -> None:

@@ -950,7 +950,8 @@ SECRET_NAMES: Final = frozenset(name for name, option in _BY_ANY_NAME.items() if
 
 def shown_name(name: object) -> str:
     """Return an option's name for a message: a password may be part of a mistyped one."""
-    text = printable(str(name), _LONGEST_NAME)
+    said = str.__str__(name) if isinstance(name, str) else type(name).__name__
+    text = printable(said, _LONGEST_NAME)
     return repr(text if text in _BY_ANY_NAME else _until_secret(text, _SHOWN_NAME))
 
 

@@ -85,6 +85,7 @@ def host_text(host: object) -> str:
         return _write_host(host)
     if not isinstance(host, str):
         raise InvalidConnectionStringError(f"A host is a text, not {type(host).__name__}")
+    host = str.__str__(host)
     if not is_text(host):
         what = "has a control character" if CONTROL.search(host) else "is no valid Unicode text"
         raise InvalidConnectionStringError(f"A host {what}")

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Any, Final
 
 from couchloop.exceptions import ArgumentError, InvalidSettingError
+from couchloop.safety.printable import in_quotes
 from couchloop.views.params import (
     ONERROR_CONTINUE,
     ONERROR_STOP,
@@ -135,8 +136,8 @@ def check(options: Mapping[str, Any]) -> None:
     known = {*_SAME, *OTHERS, "on_error", "order", "raw", "scan_consistency"}
     unknown = options.keys() - known
     if unknown:
-        name = min(map(str, unknown))
-        raise ArgumentError(f"a query of a view has no option {name!r}", objextra=name)
+        name = min(unknown, key=in_quotes)
+        raise ArgumentError(f"a query of a view has no option {in_quotes(name)}", objextra=name)
 
 
 def reader(serializer: Any) -> Callable[[bytes], Any] | None:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final, Self
 from urllib.parse import quote
 
 from couchloop.exceptions import ArgumentError
+from couchloop.safety.printable import in_quotes
 
 __all__ = [
     "ONERROR_CONTINUE",
@@ -358,7 +359,7 @@ class QueryBase:
         if convert is None and not self.unrecognized_ok:
             there = ", ".join(sorted(self._known))
             raise _refused(
-                f"there is no parameter {name!r} (unrecognized_ok=True would send it): "
+                f"there is no parameter {in_quotes(name)} (unrecognized_ok=True would send it): "
                 f"there are {there}",
                 value,
             )

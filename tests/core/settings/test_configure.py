@@ -14,13 +14,14 @@ from couchloop.exceptions import (
     InvalidOptionError,
     MixedAuthError,
 )
-from couchloop.settings.configure import make_settings
+from couchloop.settings.configure import check_bucket_name, make_settings
 from couchloop.settings.connection_string import ConnectionString
 from couchloop.settings.values import Address, Login, Tls
 from couchloop.transcoder import FMT_JSON, FMT_UTF8
 from tests.core.client.loop import (
     WHO,
 )
+from tests.liars import LyingText
 
 SECRET = "s3cr3t-pass"
 _OWN = Tls("ca.pem", "c.pem", "k.pem")
@@ -28,6 +29,27 @@ _OWN = Tls("ca.pem", "c.pem", "k.pem")
 
 class TestSettings:
     """What connection strings, options and credentials become."""
+
+    def test_lying_texts(self) -> None:
+        """Names of a subclass with methods of its own are kept as texts, which errors can show."""
+        lying = ConnectionString(LyingText("beer"), [LyingText("h")])
+        lying.options["client_string"] = LyingText("me")
+        for text in (LyingText("couchbase://h/beer?client_string=me"), lying):
+            settings = make_settings(text, username=LyingText("u"), password=LyingText(SECRET))
+            assert settings.bucket == "beer"
+            kinds = {type(settings.bucket), type(settings.login.username), type(settings.agent)}
+            assert kinds == {str}
+            assert settings.login.clear() == SECRET
+        name = check_bucket_name(LyingText("beer"))
+        assert (type(name), name) == (str, "beer")
+        with pytest.raises(ArgumentError, match="printable characters: 'a"):
+            check_bucket_name(LyingText("a\n"))
+
+    @pytest.mark.parametrize("wrong", [3, [], "LOCKMODE_NONE", None])
+    def test_lockmode(self, wrong: Any) -> None:
+        """What is no mode is refused, in words that do not depend on it."""
+        with pytest.raises(ArgumentError, match=r"LOCKMODE_WAIT$"):
+            make_settings("couchbase://h/b", authenticator=WHO, lockmode=wrong)
 
     def test_everything(self) -> None:
         """Each part finds its place."""
