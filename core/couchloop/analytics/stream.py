@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 PATH: Final = "/analytics/service"
 _OK: Final = 200
-_MOST_TRIES: Final = 10
+MOST_TRIES: Final = 10
 """How often what did not run is asked in all (RFC 0027)."""
 _FIRST_PAUSE: Final = 0.002
 _LONGEST_PAUSE: Final = 0.5
@@ -156,7 +156,7 @@ class AnalyticsStream(RowStream[Any]):
         """See `RowStream`: what did not run, or changes nothing, is asked anew."""
         pause = min(_FIRST_PAUSE * 2.0 ** min(self.attempts - 1, 16), _LONGEST_PAUSE)
         if isinstance(error, AnalyticsError):
-            may_run = error.code in DID_NOT_RUN and self.attempts < _MOST_TRIES
+            may_run = error.code in DID_NOT_RUN and self.attempts < MOST_TRIES
             return pause if may_run else None
         is_lost = isinstance(error, IncompleteAnswerError | ConnectionLostError)
         return pause if is_lost and self._is_repeatable else None

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from couchloop.client.stream import StreamBase, end
 from couchloop.exceptions import AlreadyQueriedError, RowsNotReadError
+from couchloop.http.headers import Headers
 from couchloop.operations.rows import RowStream
 
 T = TypeVar("T")
@@ -28,8 +29,8 @@ class RawAnswer(dict[str, Any]):
         super().__init__(stream.meta)
         self.http_status = stream.status
         """Of the answer; 0: there was none."""
-        self.headers = dict(stream.headers)
-        """Of the answer, by names in lower case."""
+        self.headers = Headers(stream.headers)
+        """Of the answer, by names in lower case; a name is found in any case."""
         self.url = f"{stream.node}{stream.asked.path}"
         """What was asked, without the scheme: the node and the path."""
 

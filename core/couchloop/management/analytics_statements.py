@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from couchloop.analytics.errors import DID_NOT_RUN, error_of
-from couchloop.analytics.stream import PATH, listed
+from couchloop.analytics.stream import MOST_TRIES, PATH, listed
 from couchloop.exceptions import AnalyticsError, InvalidSettingError, ProtocolError
 from couchloop.http.service import JSON, Service, ServiceAnswer, ServiceRequest
 from couchloop.management.answers import check, read_json, unreadable
@@ -41,7 +41,7 @@ def dataverse_of(given: object) -> str:
 
 
 def ask(statement: str, *, reads: bool = False) -> Steps[list[Any]]:
-    """Run a statement; return its rows. What did not run is asked again, as long as there is time.
+    """Run a statement; return its rows. What did not run is asked again, as a query is.
 
     Raises what `couchloop.analytics.errors` make of what the service says.
     """
@@ -54,6 +54,7 @@ def ask(statement: str, *, reads: bool = False) -> Steps[list[Any]]:
             lambda answer: _rows(answer, statement),
             lambda error: isinstance(error, AnalyticsError) and error.code in DID_NOT_RUN,
             RetryReason.ANALYTICS_TEMPORARY_FAILURE,
+            MOST_TRIES,
         )
     )
 

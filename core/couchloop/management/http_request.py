@@ -15,6 +15,7 @@ from couchloop.exceptions import (
 )
 from couchloop.hot.operation import Defaults
 from couchloop.hot.result import Result
+from couchloop.http.headers import Headers
 from couchloop.http.refusals import is_success, refusal_of, said_by
 from couchloop.http.service import JSON, Service, ServiceAnswer, ServiceRequest
 from couchloop.operations.procedure import Procedure, Steps
@@ -35,7 +36,7 @@ class HttpResult(Result):
         key: The path that was asked for.
         value: The body: an object if it is JSON and that was wanted, else text or bytes.
         http_status: The status of the answer.
-        headers: Of the answer, by names in lower case.
+        headers: Of the answer: a dict by names in lower case, which finds a name in any case.
         node: The node that has answered, as "host:port".
 
     """
@@ -47,7 +48,7 @@ class HttpResult(Result):
         self.rc = 0 if is_success(answer) else HTTPError.CODE
         self.value = value
         self.http_status = answer.status
-        self.headers = dict(answer.headers)
+        self.headers = Headers(answer.headers)
         self.node = answer.node
 
     @property

@@ -507,10 +507,12 @@ def asked_until_run(
     rows_of: Callable[[ServiceAnswer], T],
     did_not_run: Callable[[CouchbaseError], bool],
     reason: RetryReason,
+    most: int | None = None,
 ) -> Steps[T]:
     """Ask a service until it does what it is asked; return what *rows_of* makes of its answer.
 
-    Raises what that raises, but for what *did_not_run* and may be asked anew.
+    It is asked *most* times in all; None: as long as there is time. Raises what *rows_of* raises,
+    but for what *did_not_run* and may be asked anew.
     """
     waits, attempts = pauses(), 0
     while True:
@@ -519,7 +521,7 @@ def asked_until_run(
         try:
             return rows_of(answer)
         except CouchbaseError as error:
-            if not did_not_run(error):
+            if attempts == most or not did_not_run(error):
                 raise
             seconds = getattr(next(waits, None), "seconds", _LONGEST_OF_SERVICES)
             yield Again(error, reason, attempts, seconds)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from couchloop.exceptions import (
     AnalyticsInternalError,
+    AnalyticsTemporaryFailError,
     AuthError,
     CouchbaseError,
     DataverseExistsError,
@@ -54,6 +55,11 @@ def test_rows() -> None:
     busy = json.dumps({"errors": [{"code": 23000}], "status": "fatal"}).encode()
     assert asking((200, b'{"status":"success"}')) == []
     assert asking((500, busy), (200, busy), (200, b'{"results":[1],"status":"success"}')) == [1]
+    done = 200, b'{"results":[1],"status":"success"}'
+    assert asking(*[(500, busy)] * 9, done) == [1]
+    with pytest.raises(AnalyticsTemporaryFailError):
+        # As a query is: ten times in all.
+        asking(*[(500, busy)] * 10, done)
 
 
 @pytest.mark.parametrize(
