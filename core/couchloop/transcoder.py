@@ -16,12 +16,28 @@ from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
-from couchloop.arguments.exact import exact_bytes, exact_integer
+from couchloop.arguments.exact import exact_bytes
 from couchloop.exceptions import (
     CouchbaseError,
     InvalidKeyError,
-    InvalidSettingError,
     ValueFormatError,
+)
+from couchloop.formats import (
+    COMMON_MASK,
+    FMT_AUTO,
+    FMT_BYTES,
+    FMT_JSON,
+    FMT_PICKLE,
+    FMT_UTF8,
+    FORMATS,
+    LEGACY,
+    LEGACY_MASK,
+    NAMES,
+    PRIVATE,
+    Buffer,
+    Value,
+    format_of,
+    name_of,
 )
 from couchloop.later import Module, import_now
 from couchloop.safety.printable import general, printable, sound
@@ -44,37 +60,7 @@ __all__ = [
     "set_json_converters", "set_pickle_converters",
 ]  # fmt: skip
 
-FMT_JSON: Final = 0x02000000
-"""JSON."""
-FMT_PICKLE: Final = 0x01000001
-"""Python's pickle: readable only by Python, and only where it is allowed."""
-FMT_BYTES: Final = 0x03000002
-"""Bytes as they are."""
-FMT_UTF8: Final = 0x04000004
-"""Text, as UTF-8."""
-FMT_AUTO: Final = -1
-"""Text as `FMT_UTF8`, bytes as `FMT_BYTES`, all else as `FMT_JSON`. Never on the wire."""
-
-_COMMON_MASK: Final = 0xFF000000
-_LEGACY_MASK: Final = 0x00000007
-_PRIVATE: Final = 0x01000000
-_LEGACY: Final = {0: FMT_JSON, 1: FMT_PICKLE, 2: FMT_BYTES, 4: FMT_UTF8}
-"""Flags of clients older than RFC 0020, whose upper byte is 0."""
-
-_NAMES: Final = {
-    FMT_JSON: "FMT_JSON", FMT_PICKLE: "FMT_PICKLE", FMT_BYTES: "FMT_BYTES",
-    FMT_UTF8: "FMT_UTF8", FMT_AUTO: "FMT_AUTO",
-}  # fmt: skip
-
 _AS_BYTES: Final = "no_format=True gives its bytes; FMT_BYTES is the format for such values"
-
-FORMATS: Final = tuple(_NAMES.values())
-"""Names of the formats."""
-
-Buffer = bytes | bytearray | memoryview
-
-Value = Any
-"""What a document's bytes mean: JSON's types, text, bytes, or an unpickled object."""
 
 _Encode = Callable[[object], str]
 
@@ -315,7 +301,7 @@ class Transcoder:
                 not allowed.
 
         """
-        common = flags & _COMMON_MASK
+        common = flags & COMMON_MASK
         if common == FMT_JSON:
             if self.json_decode is not None:
                 return self._decode_json(value)
@@ -323,15 +309,15 @@ class Transcoder:
                 return try_decode_json(value)
             except JSON_ERRORS:
                 return _plain_decode(value)
-        if common == FMT_BYTES & _COMMON_MASK:
+        if common == FMT_BYTES & COMMON_MASK:
             return bytes(value)
-        if common == FMT_UTF8 & _COMMON_MASK:
+        if common == FMT_UTF8 & COMMON_MASK:
             return self._decode_utf8(value)
-        legacy = _LEGACY.get(flags & _LEGACY_MASK)
+        legacy = LEGACY.get(flags & LEGACY_MASK)
         if common == 0 and legacy not in {None, FMT_PICKLE}:
             return self.decode_value(value, legacy)
         # Other SDKs have private formats too: ours is the one with the legacy bit.
-        if common in {0, _PRIVATE} and legacy == FMT_PICKLE:
+        if common in {0, PRIVATE} and legacy == FMT_PICKLE:
             return self._decode_pickle(value)
         warnings.warn(f"Flags {flags:#x} mean no known format: giving bytes", stacklevel=2)
         return bytes(value)
@@ -437,7 +423,7 @@ class LegacyTranscoderPP(Transcoder):
     def encode_value(self, value: object, format: int = FMT_JSON) -> tuple[bytes, int]:  # noqa: A002
         """See `Transcoder`; the flags have their lowest three bits alone."""
         encoded, flags = super().encode_value(value, format)
-        return encoded, flags & _LEGACY_MASK
+        return encoded, flags & LEGACY_MASK
 
 
 class OneWayTranscoder(Transcoder):
@@ -516,22 +502,9 @@ class LegacyTranscoder(OneWayTranscoder):
         try:
             return super().decode_value(value, flags)
         except ValueFormatError:
-            if flags & _COMMON_MASK != FMT_JSON:
+            if flags & COMMON_MASK != FMT_JSON:
                 raise
             return self._decode_utf8(value)
-
-
-def format_of(flags: int) -> int | None:
-    """Return the format that *flags* mean; None: none that is known."""
-    common = flags & _COMMON_MASK
-    if common == 0:
-        return _LEGACY.get(flags & _LEGACY_MASK)
-    return next((each for each in _NAMES if each > 0 and each & _COMMON_MASK == common), None)
-
-
-def name_of(found: int | None) -> str:
-    """Return the name of a format; None: none that is known."""
-    return "of no known format" if found is None else _NAMES[found]
 
 
 def _expect(flags: int, wanted: int, transcoder: Transcoder) -> None:
@@ -539,7 +512,7 @@ def _expect(flags: int, wanted: int, transcoder: Transcoder) -> None:
     found = format_of(flags)
     if found != wanted:
         raise ValueFormatError(
-            f"{type(transcoder).__name__} reads {_NAMES[wanted]} only, and the value is "
+            f"{type(transcoder).__name__} reads {NAMES[wanted]} only, and the value is "
             f"{name_of(found)}: another transcoder can be given for one call"
         )
 
@@ -585,15 +558,3 @@ def _decode_text(text: str) -> Value:
 def _of_class(function: Any) -> Any:
     """Make an attribute of a class of *function*: it is no method."""
     return None if function is None else staticmethod(function)
-
-
-def check_format(format: object) -> int:  # noqa: A002 - 2.5's name
-    """Return *format*; raise InvalidSettingError (a TypeError) unless it is a number.
-
-    One that no format has may be a transcoder's own, as in SDK 2.5.
-    """
-    number = exact_integer(format)
-    if number is None:
-        text = f"a format is one of {', '.join(FORMATS)}, not {type(format).__name__}"
-        raise InvalidSettingError(text, objextra=format)
-    return number

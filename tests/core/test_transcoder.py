@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from couchloop import transcoder
 from couchloop.exceptions import ArgumentError, ValueFormatError
+from couchloop.formats import Value, format_of
 from couchloop.later import Module
 from couchloop.transcoder import (
     FMT_AUTO,
@@ -36,7 +37,6 @@ from couchloop.transcoder import (
     RawJSONTranscoder,
     RawStringTranscoder,
     Transcoder,
-    Value,
     decode_json,
     encode_json,
     set_json_converters,
@@ -701,7 +701,7 @@ class TestKinds:
     def test_other_formats(self, kind: type[Transcoder], right: int) -> None:
         """A value of another format is refused by name; legacy flags count."""
         for flags in (FMT_JSON, FMT_UTF8, FMT_BYTES, FMT_PICKLE, 0, 1, 2, 4, 0x7F000000, 3):
-            if transcoder.format_of(flags) == right:
+            if format_of(flags) == right:
                 kind().decode_value(b"1", flags)
                 continue
             with pytest.raises(ValueFormatError, match=f"^{kind.__name__} reads FMT_"):

@@ -14,7 +14,8 @@ from couchloop.exceptions import (
     ObjectDestroyedError,
     RequestCanceledError,
 )
-from couchloop.transcoder import FMT_JSON, Transcoder, Value
+from couchloop.formats import Value
+from couchloop.transcoder import FMT_JSON, Transcoder
 from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import Cluster
 from tests.gcouchbase.support import until

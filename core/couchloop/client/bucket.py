@@ -27,6 +27,7 @@ from couchloop.client.registry import Registry
 from couchloop.client.sdk25 import Sdk25Names
 from couchloop.client.services import ClusterKey, ClusterServices, key_of, services_for
 from couchloop.exceptions import BucketAlreadyOpenError
+from couchloop.formats import check_format
 from couchloop.hot.durable import DurableDefaults
 from couchloop.hot.encoding import Passthrough, transcoder_of
 from couchloop.hot.operation import Defaults
@@ -44,7 +45,7 @@ from couchloop.settings.configure import (
 )
 from couchloop.settings.connection_string import ConnectionString
 from couchloop.settings.values import Settings
-from couchloop.transcoder import Transcoder, check_format
+from couchloop.transcoder import Transcoder
 
 if TYPE_CHECKING:
     from couchloop.observation import AnyObserver

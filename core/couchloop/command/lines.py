@@ -13,7 +13,8 @@ import json
 from typing import Any, Final, NamedTuple
 
 from couchloop.exceptions import ValueFormatError
-from couchloop.transcoder import FMT_JSON, Transcoder, format_of
+from couchloop.formats import format_of
+from couchloop.transcoder import FMT_JSON, Transcoder
 
 LONGEST: Final = 64 * 1024 * 1024
 """Characters of a line: three times what a document may have."""

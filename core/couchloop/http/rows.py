@@ -24,9 +24,10 @@ from couchloop.exceptions import (
     own_copy,
     without_frames,
 )
+from couchloop.formats import Buffer
 from couchloop.http.json_value import BLANKS, JsonValue, skip_blanks
 from couchloop.http.whole_rows import Read, WholeRows, whole_answer
-from couchloop.transcoder import Buffer, decode_json
+from couchloop.transcoder import decode_json
 
 QUERY_ROWS: Final = "results"
 """Name of the member that has the rows, in answers of the query and the analytics service."""

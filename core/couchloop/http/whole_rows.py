@@ -15,8 +15,8 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from couchloop import transcoder
+from couchloop.formats import Buffer
 from couchloop.http.json_value import BLANKS, GAP, SCALAR, TEXT
-from couchloop.transcoder import Buffer
 
 _DEEPEST: Final = 8
 """Objects and lists in each other, for the regular expression; it grows with each level."""

@@ -7,19 +7,12 @@ from typing import Any, Final, cast
 
 from couchloop.arguments.exact import is_true
 from couchloop.exceptions import ArgumentError, CouchbaseError, ProtocolError, ValueFormatError
+from couchloop.formats import format_of, name_of
 from couchloop.hot.encoding import Passthrough, not_encoded, value_transcoder_of
 from couchloop.hot.frames import Fields
 from couchloop.hot.operation import Defaults, Operation, inflated
 from couchloop.hot.result import Result, ValueResult
-from couchloop.transcoder import (
-    FMT_JSON,
-    JSONTranscoder,
-    OneWayTranscoder,
-    Transcoder,
-    decode_json,
-    format_of,
-    name_of,
-)
+from couchloop.transcoder import FMT_JSON, JSONTranscoder, OneWayTranscoder, Transcoder, decode_json
 from couchloop.typed import TYPES, convert, decoder_of, is_about_type, misfit
 
 _NOT_FOUND_RC: Final = 0x0D

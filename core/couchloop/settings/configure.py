@@ -20,6 +20,7 @@ from couchloop.exceptions import (
     MissingCredentialsError,
     MixedAuthError,
 )
+from couchloop.formats import check_format
 from couchloop.later import Module
 from couchloop.retries import RetryStrategy
 from couchloop.safety.secret import Secret, as_secret, sealed
@@ -50,7 +51,7 @@ from couchloop.settings.values import (
     Tls,
     distinct,
 )
-from couchloop.transcoder import FMT_JSON, Transcoder, check_format
+from couchloop.transcoder import FMT_JSON, Transcoder
 from couchloop.wire import snappy
 
 if TYPE_CHECKING:
