@@ -7,6 +7,18 @@ from typing import Any, Final
 from couchloop.arguments.exact import exact_integer
 from couchloop.exceptions import InvalidSettingError
 
+__all__ = [
+    "FMT_AUTO",
+    "FMT_BYTES",
+    "FMT_JSON",
+    "FMT_PICKLE",
+    "FMT_UTF8",
+    "FORMATS",
+    "check_format",
+    "format_of",
+    "name_of",
+]
+
 FMT_JSON: Final = 0x02000000
 """JSON."""
 FMT_PICKLE: Final = 0x01000001
