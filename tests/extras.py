@@ -11,6 +11,7 @@ from couchloop.wire import snappy
 needs_snappy = pytest.mark.skipif(
     not snappy.available(), reason="couchloop[snappy] is not installed"
 )
+needs_msgspec = pytest.mark.skipif(find_spec("msgspec") is None, reason="msgspec is not installed")
 needs_certificates = pytest.mark.skipif(
     find_spec("trustme") is None, reason="trustme is not installed: nothing makes certificates"
 )

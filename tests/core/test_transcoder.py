@@ -42,6 +42,7 @@ from couchloop.transcoder import (
     set_json_converters,
     set_pickle_converters,
 )
+from tests.extras import needs_msgspec
 
 
 class Colour(enum.Enum):
@@ -230,6 +231,7 @@ class TestLoading:
 class TestJsonAgrees:
     """The fast paths are there, and nobody can tell them from the standard library's."""
 
+    @needs_msgspec
     def test_fast_paths_are_in_use(self) -> None:
         """These tests compare two paths, not one with itself."""
         transcoder.load()

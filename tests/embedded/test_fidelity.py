@@ -11,6 +11,10 @@ from couchloop.hot.frames import Frame, FrameDecoder, encode_request, encode_res
 from couchloop.wire import Magic, Opcode, decode_framing, encode_framing
 from tests.embedded import fidelity
 from tests.embedded.recordings import decode, frames, names
+from tests.extras import needs_snappy
+
+pytestmark = needs_snappy
+"""Real nodes have compressed much of what they were recorded to say."""
 
 # What an application can meet: all but statistics, and configurations that were asked for.
 _APPLICATION_NAMES = """

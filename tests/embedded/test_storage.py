@@ -13,6 +13,7 @@ from couchloop.embedded import (
 )
 from couchloop.wire import Datatype, Feature, Opcode, Status, snappy
 from tests.embedded.client import Client, configuration, on_node
+from tests.extras import needs_snappy
 
 
 def test_random_keys_are_different_ones() -> None:
@@ -57,6 +58,7 @@ class TestBuckets:
         client.document(Opcode.DELETE, "one")
         assert client.set("two", b"123456").status == Status.SUCCESS
 
+    @needs_snappy
     @pytest.mark.parametrize(
         ("size", "status"),
         [

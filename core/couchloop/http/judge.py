@@ -31,6 +31,8 @@ def judged(
             if isinstance(event, h11.EndOfMessage):
                 return
     except h11.RemoteProtocolError as why:
+        # PyPy keeps there what h11 has made it of, with frames of its own.
+        why.__context__ = None
         error = caused(broken(why), why.with_traceback(None))
     try:
         # Not within the handler: PyPy would give the cause its traceback back.

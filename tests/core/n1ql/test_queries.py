@@ -22,6 +22,7 @@ from couchloop.n1ql.queries import query
 from tests.core.n1ql.hands import Hands
 from tests.core.n1ql.test_query import STATE
 from tests.core.world import defaults
+from tests.extras import needs_msgspec
 
 
 def sent(*args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -172,6 +173,7 @@ def rows_of(asked: Any, *rows: Any) -> list[Any]:
     return hands.rows()
 
 
+@needs_msgspec
 def test_what_rows_are() -> None:
     """JSON, or a value of a type, or what a serializer or a row factory makes of it."""
     assert rows_of(query(defaults(), "x"), {"a": 1}, None, "t", [2]) == [{"a": 1}, None, "t", [2]]

@@ -50,6 +50,7 @@ from tests.core.operations.test_streaming import take_all
 from tests.core.session.support import FIRST, SECOND, THIRD, opened
 from tests.core.world import World, defaults
 from tests.embedded import recordings
+from tests.extras import needs_snappy
 from tests.share import share
 
 KEYS = [f"k{number:03}" for number in range(90)]
@@ -385,6 +386,7 @@ def exchanges() -> Iterator[tuple[Frame, list[Frame]]]:
         yield from asked.values()
 
 
+@needs_snappy
 def test_recorded_answers_are_read() -> None:
     """All that a real node has answered to range scans is read: uuids, and items in order."""
     counts: Counter[str] = Counter()

@@ -143,13 +143,13 @@ def test_large_texts_are_read_quickly() -> None:
     assert Service("k").rows(f"SELECT RAW LENGTH('{text}')") == [len(text)]
 
 
-@pytest.mark.parametrize("service_name", ["n1ql", "cbas"])
-def test_results_that_are_too_deep(service_name: str) -> None:
+@pytest.mark.parametrize(("service_name", "steps"), [("n1ql", 50), ("cbas", 200)])
+def test_results_that_are_too_deep(service_name: str, steps: int) -> None:
     """What variables have nested more deeply than any text could is an error of the statement."""
     service = Service("k")
     service.cluster.queries.settings.turn = service.cluster.analytics.turn = 0
-    deep = "a0 = 1" + "".join(f", a{n} = {'[' * 30}a{n - 1}{']' * 30}" for n in range(1, 50))
-    statement = f"SELECT RAW a49 LET {deep}"
+    deep = "a0 = 1" + "".join(f", a{n} = {'[' * 30}a{n - 1}{']' * 30}" for n in range(1, steps))
+    statement = f"SELECT RAW a{steps - 1} LET {deep}"
     if service_name == "n1ql":
         status, code, text = service.error(statement)
         assert (status, code) == (200, 3000)
