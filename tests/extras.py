@@ -15,6 +15,10 @@ needs_msgspec = pytest.mark.skipif(find_spec("msgspec") is None, reason="msgspec
 needs_certificates = pytest.mark.skipif(
     find_spec("trustme") is None, reason="trustme is not installed: nothing makes certificates"
 )
+allows_a_forgotten_socket = pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+"""Twisted 24.11 does not close the socket whose port is taken: it goes with a warning."""
 needs_twisted = pytest.mark.skipif(find_spec("twisted") is None, reason="no Twisted")
 needs_gevent = pytest.mark.skipif(find_spec("gevent") is None, reason="no gevent")
 needs_tls_on_twisted = pytest.mark.skipif(find_spec("OpenSSL") is None, reason="no pyOpenSSL")

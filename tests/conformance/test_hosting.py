@@ -15,6 +15,7 @@ import pytest
 
 from tests.certificates import Certificates
 from tests.conformance.loops import LIMIT, Loop
+from tests.extras import allows_a_forgotten_socket
 
 END = b"\n\n\n\n"
 """What ends a configuration."""
@@ -69,6 +70,7 @@ def test_no_certificate(loop: Loop) -> None:
         _ = served.connection_string_tls
 
 
+@allows_a_forgotten_socket
 def test_taken_port(loop: Loop) -> None:
     """Where one node cannot listen, none is left listening."""
     with loop.serving() as served:
@@ -134,6 +136,7 @@ def test_ports_are_kept(loop: Loop) -> None:
             other.bind(("127.0.0.1", port))
 
 
+@allows_a_forgotten_socket
 def test_a_port_that_is_taken(loop: Loop) -> None:
     """A node that starts again has another port for a service whose own is somebody else's now."""
     with loop.serving() as served:

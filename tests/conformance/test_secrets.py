@@ -17,6 +17,7 @@ from couchloop.transcoder import Transcoder
 from tests.certificates import Certificates
 from tests.conformance.loops import Loop, open_bucket, opened
 from tests.diagnosis import diagnosis
+from tests.extras import allows_a_forgotten_socket
 from tests.secrets import leaks, reached
 
 SECRET = "s3cr3t-Pa55word"
@@ -225,6 +226,7 @@ def test_connection_budget(loop: Loop, served: Any) -> None:
         assert OTHER not in shown
 
 
+@allows_a_forgotten_socket
 def test_helpers_for_tests(loop: Loop, served: Any) -> None:
     """An embedded cluster that cannot be served leads to no password of its users."""
     port = served.cluster.nodes[0].ports["kv"]
