@@ -37,6 +37,9 @@ _IN_USE: Final = frozenset({SessionState.OPENING, SessionState.OPEN, SessionStat
 
 _TO_START: Final = frozenset({SessionState.NEW, SessionState.WAITING})
 
+_NO_THREAD: Final = 0
+"""The number of no thread; those of threads that have ended are given to new ones."""
+
 
 class GeventDriver(Driver):
     """One Bucket's session on the hub of the thread that makes it."""
@@ -92,6 +95,8 @@ class GeventDriver(Driver):
         else:
             # Its thread is no more, and its loop stands still: it must not be touched.
             self._scheduled = True
+            if thread_ident() != self._thread:
+                self._thread = _NO_THREAD
         super().forked()
         renew = self.renew()
         if is_here and was_in_use and renew is not None:
@@ -118,11 +123,15 @@ class GeventDriver(Driver):
     def check_thread(self) -> None:
         """Raise WrongLoopError if this is not the thread of the hub, or the hub is no more."""
         if thread_ident() != self._thread:
+            whose = (
+                "a thread that has ended: open it in one that stays"
+                if self._thread_is_over
+                else "another thread: open one in this thread, or use bucket.threadsafe()"
+            )
             raise WrongLoopError(
-                "this Bucket belongs to the hub of another thread: open one in this thread, or use "
-                "bucket.threadsafe(); a server that answers in threads wants gevent's workers "
-                "(gunicorn -k gevent, celery -P gevent), or gevent.monkey.patch_all() before it "
-                "starts"
+                f"this Bucket belongs to the hub of {whose}; a server that answers in threads "
+                "wants gevent's workers (gunicorn -k gevent, celery -P gevent), or "
+                "gevent.monkey.patch_all() before it starts"
             )
         if is_destroyed(self.hub):
             raise WrongLoopError("the hub of this Bucket was destroyed: open the bucket again")
@@ -135,6 +144,8 @@ class GeventDriver(Driver):
     def thread_ended(self) -> None:
         """Record that the hub never runs again: what it has not closed is closed here."""
         self._thread_is_over = True
+        # The next thread may be given the same number.
+        self._thread = _NO_THREAD
         if self.renew() is None:
             # The Bucket has gone before.
             self._drop_all()

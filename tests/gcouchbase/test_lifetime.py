@@ -553,6 +553,40 @@ class TestThreads:
         no_connections(served)
 
 
+@pytest.mark.parametrize("ended", [False, True], ids=["alive", "ended"])
+def test_a_thread_with_the_number_of_another(
+    served: ServedCluster, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, *, ended: bool
+) -> None:
+    """A Bucket of a thread that has ended is of none that is given its number, and says so."""
+    kept: list[Bucket] = []
+    numbers: list[int] = []
+    over = threading.Event()
+
+    def work() -> None:
+        kept.append(cluster.open_bucket("default"))
+        numbers.append(threading.get_ident())
+        if not ended:
+            over.wait()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    until(lambda: not thread.is_alive() if ended else bool(numbers))
+    try:
+        if ended:
+            monkeypatch.setattr("gcouchbase.driver.thread_ident", lambda: numbers[0])
+        whose = "a thread that has ended: open it in one" if ended else "another thread: open one"
+        for call in (lambda: kept[0].get("a"), lambda: kept[0].close()):
+            with pytest.raises(WrongLoopError, match=f"{whose}.*gunicorn -k gevent"):
+                call()
+        del call
+    finally:
+        monkeypatch.undo()
+        kept.clear()
+        over.set()
+        until(lambda: not thread.is_alive())
+    no_connections(served)
+
+
 def test_two_clusters_side_by_side(served: ServedCluster) -> None:
     """The same bucket name on two clusters means two Buckets."""
     with (
