@@ -16,6 +16,7 @@ import atexit
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -27,9 +28,16 @@ from django.urls import path
 from django.views.decorators.http import require_http_methods
 from gevent_wsgi import STATUSES
 
-from couchloop.exceptions import CouchbaseError
+from couchloop.exceptions import CouchbaseError, WrongLoopError
 from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import Cluster, PasswordAuthenticator
+
+
+def close(bucket: Bucket) -> None:
+    """Close *bucket* as the process ends, from the thread in which it was opened."""
+    # `flask run --debug` and `runserver` answer in threads, which are no more by then.
+    with suppress(WrongLoopError):
+        bucket.close()
 
 
 class DocumentsConfig(AppConfig):
@@ -49,7 +57,7 @@ class DocumentsConfig(AppConfig):
         """The Bucket of this process. An opening that fails is tried again by the next request."""
         # Requests that come meanwhile are given the same Bucket.
         bucket = self._cluster.open_bucket(settings.COUCHBASE["BUCKET"])
-        atexit.register(bucket.close)
+        atexit.register(close, bucket)
         return bucket
 
 

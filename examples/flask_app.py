@@ -10,15 +10,23 @@ answers its first request: the master, which preloads this, opens nothing.
 
 import atexit
 import os
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
 from flask import Flask, Response, abort, current_app, jsonify, request
 from gevent_wsgi import STATUSES
 
-from couchloop.exceptions import CouchbaseError
+from couchloop.exceptions import CouchbaseError, WrongLoopError
 from gcouchbase.bucket import Bucket
 from gcouchbase.cluster import Cluster, PasswordAuthenticator
+
+
+def close(bucket: Bucket) -> None:
+    """Close *bucket* as the process ends, from the thread in which it was opened."""
+    # `flask run --debug` and `runserver` answer in threads, which are no more by then.
+    with suppress(WrongLoopError):
+        bucket.close()
 
 
 class State:
@@ -36,7 +44,7 @@ class State:
         """The Bucket of this process. An opening that fails is tried again by the next request."""
         # Requests that come meanwhile are given the same Bucket.
         bucket = self._cluster.open_bucket(self._name)
-        atexit.register(bucket.close)
+        atexit.register(close, bucket)
         return bucket
 
 

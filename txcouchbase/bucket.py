@@ -36,7 +36,7 @@ from couchloop.settings.values import Settings
 from couchloop.transcoder import FMT_JSON, Transcoder
 from txcouchbase.collection import Collection, Scope
 from txcouchbase.connecting import EndpointFactory
-from txcouchbase.driver import TwistedDriver, check_reactor
+from txcouchbase.driver import TwistedDriver, find_reactor
 from txcouchbase.methods import (
     BucketAnalyticsMethods,
     HealthMethods,
@@ -196,10 +196,7 @@ class Bucket(
     @classmethod
     def _identify(cls, *, reactor: Any = None, **keywords: Any) -> tuple[Any, Settings]:
         settings = cls._make_settings(**keywords)
-        if reactor is None:
-            from twisted.internet import reactor  # noqa: PLC0415 - only where a user wants it
-        check_reactor(reactor)
-        return reactor, settings
+        return find_reactor(reactor), settings
 
     @classmethod
     def _make_settings(

@@ -18,7 +18,7 @@ from couchloop.safety.secret import sealed
 from couchloop.settings.connection_string import ConnectionString
 from txcouchbase.bucket import Bucket, OpenBucketArguments
 from txcouchbase.connecting import EndpointFactory
-from txcouchbase.driver import TwistedDriver, check_reactor
+from txcouchbase.driver import TwistedDriver, find_reactor
 from txcouchbase.methods import (
     AnalyticsMethods,
     HealthMethods,
@@ -141,11 +141,7 @@ class Cluster(
         return handles.ThreadSafeCluster(self, threads.ServicesCrossing)
 
     def _here(self) -> Any:
-        reactor = self._reactor
-        if reactor is None:
-            from twisted.internet import reactor  # noqa: PLC0415 - only where a user wants it
-        check_reactor(reactor)
-        return reactor
+        return find_reactor(self._reactor)
 
     @sealed
     def open_bucket(self, bucket_name: str, **kwargs: Unpack[OpenBucketArguments]) -> Bucket:

@@ -49,6 +49,8 @@ T = TypeVar("T")
 _log: Final = Logger()
 """Of the module, not of the class: an event that is kept must not hold a driver."""
 
+_INSTALLED: Final = "twisted.internet.reactor"
+
 _LEVELS: Final = {"debug": LogLevel.debug, "info": LogLevel.info, "warning": LogLevel.warn}
 
 
@@ -111,7 +113,10 @@ class TwistedDriver(Driver):
 
     def check_thread(self) -> None:
         """See `Driver`."""
-        if self.in_own_thread() is False:
+        here = self.in_own_thread()
+        if here is None and self.reactor is sys.modules.get(_INSTALLED):
+            _check_asyncio(self.reactor)
+        elif here is False:
             raise WrongLoopError(
                 "this Bucket belongs to the thread of its reactor: in another (of deferToThread, "
                 "WSGIResource, crochet, a server that answers in threads) use "
@@ -335,12 +340,41 @@ class TwistedDriver(Driver):
         _log.emit(_LEVELS[record.level], record.text, **record.fields)
 
 
-def check_reactor(reactor: Any) -> None:
-    """Raise WrongLoopError if *reactor* is Twisted's own, and runs in another thread than this."""
-    is_installed = sys.modules.get("twisted.internet.reactor") is reactor
-    if is_installed and reactor.running and not isInIOThread():  # type: ignore[no-untyped-call]
+def find_reactor(given: Any) -> Any:
+    """Return the reactor of what is to be used here: *given*, or Twisted's own.
+
+    Raises WrongLoopError if that is Twisted's own and runs in another thread than this, or if it
+    does not run where a loop of asyncio does: nobody would ever run it.
+    """
+    installed = sys.modules.get(_INSTALLED)
+    if given is not None and given is not installed:
+        return given
+    # Before it is imported, which would install one: then only a new process could be cured.
+    _check_asyncio(installed)
+    from twisted.internet import reactor  # noqa: PLC0415 - only where a user wants it
+
+    if reactor.running and not isInIOThread():  # type: ignore[no-untyped-call]
         raise WrongLoopError(
             "a Bucket is opened in the thread of its reactor, not in one of deferToThread, "
             "WSGIResource or crochet: use reactor.callFromThread, or open it there and hand "
             "bucket.threadsafe() to threads"
+        )
+    return reactor
+
+
+def _check_asyncio(reactor: object) -> None:
+    """Raise WrongLoopError if *reactor* (None: there is none yet) stands by while asyncio runs."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None or getattr(reactor, "running", False):
+        return
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    if getattr(reactor, "_asyncioEventloop", None) is not loop:
+        raise WrongLoopError(
+            "a loop of asyncio runs here that is not the reactor's, so that nothing would ever be "
+            "sent: call twisted.internet.asyncioreactor.install(asyncio.get_running_loop()) before "
+            "anything imports twisted.internet.reactor, and then "
+            "reactor.startRunning(installSignalHandlers=False)"
         )

@@ -575,7 +575,7 @@ def test_a_thread_with_the_number_of_another(
         if ended:
             monkeypatch.setattr("gcouchbase.driver.thread_ident", lambda: numbers[0])
         whose = "a thread that has ended: open it in one" if ended else "another thread: open one"
-        for call in (lambda: kept[0].get("a"), lambda: kept[0].close()):
+        for call in (lambda: kept[0].get("a"), kept[0].close):
             with pytest.raises(WrongLoopError, match=f"{whose}.*gunicorn -k gevent"):
                 call()
         del call

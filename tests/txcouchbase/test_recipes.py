@@ -109,6 +109,63 @@ async def test_asyncio_context_manager(served: ServedCluster) -> None:
     assert not served.cluster.connections()
 
 
+ELSEWHERE = """
+import asyncio
+import sys
+
+from twisted.internet import asyncioreactor
+from twisted.internet.defer import Deferred
+from txcouchbase.cluster import Cluster, PasswordAuthenticator
+
+cluster = Cluster(sys.argv[2])
+cluster.authenticate(PasswordAuthenticator("user", "password"))
+
+
+async def refused(bucket=None):
+    try:
+        (bucket or cluster.open_bucket("default")).get("key")
+    except BaseException as error:
+        print(type(error).__name__, "asyncioreactor.install(" in error.message)
+
+
+async def cured():
+    loop = asyncio.get_running_loop()
+    asyncioreactor.install(loop)
+    from twisted.internet import reactor
+
+    reactor.startRunning(installSignalHandlers=False)
+    bucket = cluster.open_bucket("default")
+    print((await bucket.upsert("key", 1).asFuture(loop)).success)
+    await bucket.close().asFuture(loop)
+
+
+match sys.argv[1]:
+    case "nothing":
+        # As in a notebook: one cell after the other, in one loop.
+        with asyncio.Runner() as runner:
+            runner.run(refused())
+            runner.run(cured())
+    case "imported":
+        from twisted.internet import reactor
+
+        asyncio.run(refused())
+    case "another":
+        asyncioreactor.install()
+        asyncio.run(refused())
+    case "opened":
+        asyncio.run(refused(cluster.open_bucket("default")))
+"""
+
+
+@pytest.mark.parametrize("there", ["nothing", "imported", "another", "opened"])
+async def test_asyncio_without_its_reactor(served: ServedCluster, there: str) -> None:
+    """A loop that no reactor shares is told at once, with the cure: nothing would ever be sent."""
+    given = ["-W", "error", "-c", ELSEWHERE, there, served.connection_string]
+    out, err, status = await _run(given, _ENVIRONMENT)
+    said = "WrongLoopError True\n" + ("True\n" if there == "nothing" else "")
+    assert (out.decode(), err.decode(), status) == (said, "", 0)
+
+
 def _needs(framework: str) -> None:
     pytest.importorskip(framework, reason=f"{framework} is missing: pip install couchloop[recipes]")
 
