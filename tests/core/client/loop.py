@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any, ClassVar, TypeVar
 
@@ -165,6 +165,9 @@ class ManualDriver(Driver):
         assert settings.tls
         return lambda: None
 
+    def renewed(self) -> ManualDriver:
+        return ManualDriver(self.session.settings, self.loop)
+
     def resolve(self, event: ResolveSrv) -> Callable[[], object]:
         self.told.append(f"looks up {event.name}")
         return lambda: self.told.append("looks up no more")
@@ -198,6 +201,11 @@ class Bucket(BucketBase):
     _registry: ClassVar[Registry[Any]] = Registry()
     _wall_clock = staticmethod(ManualClock().wall)
 
+    @staticmethod
+    def _make_driver(loop: Any, settings: Settings, given: Mapping[str, Any]) -> Driver:
+        del given
+        return ManualDriver(settings, loop)
+
     @classmethod
     def _make_settings(cls, *arguments: Any, **keywords: Any) -> Settings:
         return make_settings(*arguments, **{n: v for n, v in keywords.items() if n != "loop"})
@@ -230,6 +238,9 @@ class Cluster(ClusterBase[Bucket]):
 
     def open_bucket(self, bucket_name: str, **keywords: Any) -> Bucket:
         return self._open_bucket(bucket_name, keywords)
+
+    def _here(self) -> Any:
+        return self._loop
 
     def _bucket_arguments(self) -> dict[str, Any]:
         return {"loop": self._loop}
