@@ -96,7 +96,8 @@ def test_no_collection(collection: Any) -> None:
 def test_asked() -> None:
     """All nodes are asked, and the first that answers counts."""
     w = world()
-    w.cluster.inject(opcode=Opcode.COLLECTIONS_GET_MANIFEST, node=0, status=Status.EINTERNAL)
+    refusing = w.cluster.nodes[0]
+    w.cluster.inject(opcode=Opcode.COLLECTIONS_GET_MANIFEST, node=refusing, status=Status.EINTERNAL)
     found = w.do(get_all_scopes(w.defaults))
     assert "_default" in [each.name for each in found]
     assert "_default" in {each.scope_name for scope in found for each in scope.collections}
