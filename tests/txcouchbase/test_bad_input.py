@@ -34,6 +34,7 @@ from couchloop.exceptions import (
     WrongProtocolError,
 )
 from couchloop.wire import Opcode, Status
+from tests.extras import needs_tls_on_twisted
 from tests.hostile import OPTIONS, unanswering
 from tests.txcouchbase.support import Memory, outcome, turn
 from txcouchbase.bucket import Bucket
@@ -386,6 +387,7 @@ async def test_untrusted_certificate(reactor: Any) -> None:
     await listening_fails(reactor, listening, TlsError, "certificate", scheme="couchbases")
 
 
+@needs_tls_on_twisted
 async def test_tls_to_a_cleartext_port(reactor: Any) -> None:
     """TLS spoken to a port without it is an error of the connection that names the node."""
     factory = Factory.forProtocol(Garbage)

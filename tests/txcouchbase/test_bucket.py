@@ -38,7 +38,7 @@ from couchloop.exceptions import (
 from couchloop.settings.values import Address
 from couchloop.transcoder import Transcoder
 from couchloop.wire import Opcode
-from tests.garbage import needs_counting, needs_frames_to_go
+from tests.garbage import needs_counting, needs_frames_to_go, release
 from tests.signatures import check_arguments, check_methods
 from tests.txcouchbase import support
 from tests.txcouchbase.support import Memory, error_of, in_thread, outcome
@@ -403,6 +403,7 @@ class RegistryTests(SynchronousTestCase):
         assert len(memory.cluster.connections()) == 12
         assert memory.open() is shared
         own.clear()
+        release()
         memory.reactor.advance(0)
         assert len(memory.cluster.connections()) == 3
         memory.result(shared.close())
@@ -418,11 +419,13 @@ class RegistryTests(SynchronousTestCase):
         for memory in (first, second):
             memory.reactor.advance(0)
         buckets.clear()
+        release()
         for memory in (first, second):
             memory.reactor.advance(0)
             assert memory.idle
         del first, second, memory
         gc.collect()
+        release()
         assert [reference() for reference in kept] == [None, None]
 
     def test_reactors_of_twisted(self) -> None:
@@ -871,6 +874,7 @@ class ClosingTests(MemoryTests):
         destroyed: Deferred[None] = Deferred()
         bucket.registerDeferred("_dtor", destroyed)
         del bucket
+        release()
         self.clock.advance(0)
         assert outcome(destroyed) == [None]
         assert self.memory.idle

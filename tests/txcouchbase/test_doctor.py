@@ -15,6 +15,7 @@ from tests.certificates import Certificates
 from tests.diagnosis import (
     diagnosis,
 )
+from tests.extras import needs_tls_on_twisted
 from tests.interop.served import environment
 from tests.interop.served import served as running
 from tests.txcouchbase.support import turn
@@ -64,7 +65,9 @@ class _Silent(Protocol):
         _Silent.connected_now -= 1
 
 
-@pytest.mark.parametrize("scheme", ["couchbase", "couchbases"])
+@pytest.mark.parametrize(
+    "scheme", ["couchbase", pytest.param("couchbases", marks=needs_tls_on_twisted)]
+)
 async def test_cancelled(scheme: str) -> None:
     """A diagnosis whose Deferred is cancelled closes its connection, timers and threads."""
     from twisted.internet import reactor as installed  # noqa: PLC0415 - pytest installed it
