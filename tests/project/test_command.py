@@ -124,6 +124,65 @@ def test_a_mistake_after_others(cluster: str, login: tuple[str, ...]) -> None:
     assert couchloop("get", cluster, "m1", "m2", *login).stdout == b"1\n2\n"
 
 
+def test_documents_that_cannot_be_stored(cluster: str, login: tuple[str, ...]) -> None:
+    """A key that cannot be sent is told, and stops no other: of those with an expiry, too."""
+    later = int(time.time()) + 1000
+    lines = "".join(
+        f'{{"id": "{key}", "value": "\\ud800", "expiry": {expiry}}}\n'
+        for expiry in (0, later)
+        for key in ("\\ud800", f"sent-{bool(expiry)}", "x" * 300)
+    )
+    done = couchloop("import", cluster, "-", *login, given=lines)
+    assert done.returncode == 1
+    assert b"stored 2 documents, 4 failed" in done.stderr
+    assert done.stderr.count(b"x: the key") == 2
+    found = couchloop("get", cluster, "sent-False", "sent-True", *login, PYTHONIOENCODING="ascii")
+    assert (found.returncode, found.stdout) == (0, b'"\\ud800"\n' * 2)
+
+
+@pytest.mark.parametrize("members", ["", ', "expiry": 4000000000'])
+def test_nowhere_to_store(cluster: str, members: str) -> None:
+    """An import ends where the collection is missing: it does not wait for it again and again."""
+    lines = "".join(f'{{"id": "{number}", "value": 1{members}}}\n' for number in range(1000))
+    where = f"{cluster}?operation_timeout=1", "-", "--collection", "nosuch"
+    done = couchloop("import", *where, *LOGIN, "--loop", "gevent", given=lines)
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"the collection does not exist")
+    assert b"1000" not in done.stderr
+
+
+def test_where_an_export_goes(cluster: str, login: tuple[str, ...], tmp_path: Path) -> None:
+    """A link stays a link, a pipe a pipe, other files as they are; a folder is refused at once."""
+    assert couchloop("put", cluster, "out", '"é"', *login).returncode == 0
+    line = '{"id": "out", "value": "é"}\n'.encode()
+    file, link, part, pipe = (tmp_path / name for name in ("f", "l", "f.part", "p"))
+    file.write_bytes(b"old")
+    file.chmod(0o600)
+    link.symlink_to(file)
+    part.write_bytes(b"another's")
+    os.mkfifo(pipe)
+    export = ("export", cluster, "--prefix", "out", *login)
+    assert couchloop(*export, str(link)).returncode == 0
+    assert (link.is_symlink(), file.read_bytes(), part.read_bytes()) == (True, line, b"another's")
+    assert file.stat().st_mode & 0o777 == 0o600
+    with open(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:  # noqa: PTH123
+        assert couchloop(*export, str(pipe)).returncode == 0
+        assert (pipe.is_fifo(), reader.read()) == (True, line)
+    assert couchloop(*export, "-", PYTHONIOENCODING="latin-1").stdout == line
+    refused = couchloop("export", cluster, str(tmp_path), *login)
+    assert (refused.returncode, b"Is a directory" in refused.stderr) == (2, True)
+    assert {each.name for each in tmp_path.iterdir()} == {"f", "l", "f.part", "p"}
+
+
+def test_standard_input_is_one(cluster: str) -> None:
+    """It cannot be the password and documents: whichever is read first would take all."""
+    login = ("--username", "user", "--password-file", "-")
+    for command in (("put", cluster, "k"), ("put", cluster, "k", "-"), ("import", cluster, "-")):
+        done = couchloop(*command, *login, given="secret\n1\n")
+        assert (done.returncode, b"cannot be both" in done.stderr) == (2, True)
+    assert couchloop("put", cluster, "k", "1", *login, given=f"{SECRET}\n").returncode == 0
+
+
 def test_a_value_behind_an_option(cluster: str, login: tuple[str, ...]) -> None:
     """The value may stand where one writes it: `put STRING KEY --text VALUE`."""
     assert couchloop("put", cluster, "late", "--text", "hello", *login).returncode == 0

@@ -6,11 +6,13 @@ import argparse
 import io
 import json
 import os
+import shutil
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
+from math import isfinite
 from pathlib import Path
 from time import monotonic, time
 from typing import Any, BinaryIO, Final, TextIO
@@ -38,8 +40,13 @@ from couchloop.command.lines import (
 )
 from couchloop.command.loops import Wait, Waiting, Work, run
 from couchloop.command.progress import Progress
-from couchloop.exceptions import CouchbaseError, NotFoundError
-from couchloop.operations.items import ItemOptionDict
+from couchloop.exceptions import (
+    CollectionNotFoundError,
+    CouchbaseError,
+    NotFoundError,
+    ScopeNotFoundError,
+)
+from couchloop.operations.items import Item, ItemOptionDict
 from couchloop.operations.scan_requests import PrefixScan, RangeScan
 from couchloop.safety.printable import printable
 from couchloop.transcoder import FMT_BYTES, FMT_JSON, FMT_UTF8
@@ -50,6 +57,8 @@ _AT_ONCE: Final = 200
 """Documents with an expiry of their own that are stored at once."""
 _ANSWER: Final = 10.0
 """Seconds that a node has for a part of an export: a collection may be missing."""
+_NOWHERE: Final = (CollectionNotFoundError, ScopeNotFoundError)
+"""What ends an import: there is no place for its documents."""
 _EXIT: Final = "Exit status: 0 if all went well, 1 if not, 2 for wrong usage."
 
 
@@ -211,11 +220,28 @@ def _show(stored: Stored, *, raw: bool) -> None:
     """Print a document: JSON in lines that can be read, else what is stored."""
     text = None if raw else json_text(stored)
     if text is not None:
-        print(json.dumps(json.loads(text), indent=2, ensure_ascii=False))
+        print(_fit(text))
         return
     sys.stdout.flush()
     sys.stdout.buffer.write(stored.data if raw else stored.data + b"\n")
     sys.stdout.buffer.flush()
+
+
+def _fit(text: str) -> str:
+    """Return JSON in lines that can be read, with escapes where a terminal has no such letters."""
+    value = json.loads(text, parse_float=_within_doubles)
+    shown = json.dumps(value, indent=2, ensure_ascii=False)
+    try:
+        shown.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=2)
+    return shown
+
+
+def _within_doubles(text: str) -> float | str:
+    """Return a number; one such as 1e999 as text: JSON has no word for what Python makes of it."""
+    number = float(text)
+    return number if isfinite(number) else text
 
 
 def _put(options: argparse.Namespace) -> int:
@@ -234,7 +260,11 @@ def _put(options: argparse.Namespace) -> int:
 
 def _value_of(options: argparse.Namespace) -> tuple[Any, int]:
     """Return what is to be stored, and its format. Raises UsageError."""
-    data = sys.stdin.buffer.read() if options.value in {None, "-"} else options.value.encode()
+    if options.value in {None, "-"}:
+        _refuse_to_share(options)
+        data = sys.stdin.buffer.read()
+    else:
+        data = os.fsencode(options.value)
     if options.bytes:
         return data, FMT_BYTES
     try:
@@ -247,7 +277,19 @@ def _value_of(options: argparse.Namespace) -> tuple[Any, int]:
         ) from None
 
 
+def _refuse_to_share(options: argparse.Namespace) -> None:
+    """Raise UsageError if the password is to come from standard input, too."""
+    if options.password_file == "-":  # noqa: S105 - the name of a file
+        raise UsageError(
+            "standard input cannot be both, the password and what is stored: use --password-env, "
+            "or a file for one of them"
+        )
+
+
 def _import(options: argparse.Namespace) -> int:
+    if options.file == "-":
+        _refuse_to_share(options)
+
     def work(bucket: Any, wait: Wait) -> int:
         documents = _documents(bucket, options)
         with _source(options.file, wait) as (lines, share):
@@ -276,7 +318,12 @@ class _Import:
                     for result in stream:
                         self._note(result.key, result.error)
                         progress(self._done, self._failed)
+                        if isinstance(result.error, _NOWHERE):
+                            raise result.error
                 self._store_expiring()
+            except _NOWHERE as error:
+                # No other document would fare better, and each waits for the collection.
+                return _failed(error)
             except LineError as error:
                 # Those before it that wait to be stored together, too.
                 self._store_expiring()
@@ -323,11 +370,27 @@ class _Import:
             return
         documents = self._documents
         store = documents.insert_multi if self._options.insert else documents.upsert_multi
-        # Each item has what became of it.
-        with suppress(CouchbaseError):
+        try:
             store(items, transcoder=AsStored)
-        for item in items:
-            self._note(item.key, item.errstr if item.rc else None)
+        except _NOWHERE:
+            raise
+        except CouchbaseError:
+            # Each item has what became of it; none has, where one has no key that can be sent.
+            pass
+        for item, how in items.pairs():
+            if item.rc or item.cas:
+                self._note(item.key, item.errstr if item.rc else None)
+            else:
+                self._note(item.key, self._store_alone(item, **how))
+
+    def _store_alone(self, item: Item, ttl: int) -> CouchbaseError | None:
+        """Store one document; return what keeps it from being stored."""
+        store = self._documents.insert if self._options.insert else self._documents.upsert
+        try:
+            store(item.key, item.value, ttl=ttl, transcoder=AsStored)
+        except CouchbaseError as error:
+            return error
+        return None
 
 
 def _export(options: argparse.Namespace) -> int:
@@ -402,18 +465,44 @@ def _lines(file: BinaryIO) -> Iterator[str]:
 def _target(path: str) -> Iterator[TextIO]:
     """Open what is exported to; a file gets its name once it is whole."""
     if path == "-":
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # Whatever the terminal's: an import reads no other.
+            sys.stdout.reconfigure(encoding="utf-8")
         yield sys.stdout
         sys.stdout.flush()
         return
-    part = Path(f"{path}.part")
     try:
-        with part.open("w", encoding="utf-8") as file:
+        with _opened(Path(path)) as file:
             yield file
-        part.replace(path)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from None
-    finally:
-        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[TextIO]:
+    """Open a file under another name until it is whole; raise what the system says.
+
+    A link stays one, and so does what is no file: a pipe, a device.
+    """
+    is_there = path.exists()
+    if is_there and not path.is_file():
+        with path.open("w", encoding="utf-8") as file:
+            yield file
+        return
+    whole = path.resolve()
+    # No other's: it is made here, or not at all.
+    part = whole.with_name(f"{whole.name}.{os.getpid()}.part")
+    with part.open("x", encoding="utf-8") as file:
+        try:
+            if is_there:
+                shutil.copymode(whole, part)
+            yield file
+            file.flush()
+            part.replace(whole)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def _moment(expiry: datetime | None) -> int:

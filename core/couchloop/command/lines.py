@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from json.decoder import scanstring
 from typing import Any, Final, NamedTuple
 
 from couchloop.exceptions import ValueFormatError
@@ -54,6 +55,7 @@ class AsStored(Transcoder):
 
 
 _JSON: Final = Transcoder()
+_DECODER: Final = json.JSONDecoder()
 
 
 def json_text(stored: Stored) -> str | None:
@@ -98,8 +100,13 @@ def read(line: str, member: str | None = None) -> Document:
     """
     if len(line) > LONGEST:
         raise LineError(f"it has more than {LONGEST >> 20} million characters")
+    fractions = _Fractions()
     try:
-        found = json.loads(line, parse_constant=_no_constant)
+        line.encode()
+        found = json.loads(line, parse_constant=_no_constant, parse_float=fractions)
+    except UnicodeEncodeError:
+        # Where bytes were none, characters stand that JSON would write as escapes.
+        raise LineError("it is no text in UTF-8") from None
     except (ValueError, RecursionError):
         raise LineError("it is no JSON: each line is an object of its own") from None
     if not isinstance(found, dict):
@@ -109,22 +116,61 @@ def read(line: str, member: str | None = None) -> Document:
     if not isinstance(key, str) or not key:
         raise LineError(f"its member {name!r} is missing, or no text: it is the document's key")
     if member is not None:
-        return Document(key, _stored(found), 0)
+        return Document(key, _stored(found, line if fractions.are_there else None), 0)
     expiry = found.get("expiry", 0)
     if not isinstance(expiry, int) or isinstance(expiry, bool) or not 0 <= expiry < 1 << 32:
         raise LineError("its member 'expiry' is no number of seconds since 1970")
     if "value" in found and "base64" in found:
         raise LineError("it has 'value' and 'base64': one of them is the document")
     if "value" in found:
-        return Document(key, _stored(found["value"]), expiry)
+        text = _text_of(line, "value") if fractions.are_there else None
+        return Document(key, _stored(found["value"], text), expiry)
     return Document(key, _bytes_of(found), expiry)
 
 
-def _stored(value: object) -> Stored:
+class _Fractions:
+    """Reads numbers with a fraction or an exponent, and knows whether there were any.
+
+    Python may not write them as they were: 1.10, or what no double holds.
+    """
+
+    def __init__(self) -> None:
+        self.are_there = False
+
+    def __call__(self, text: str) -> float:
+        self.are_there = True
+        return float(text)
+
+
+def _text_of(line: str, wanted: str) -> str:
+    """Return how the last member of that name is written in an object that is known to be one."""
+    text, at = "", _behind_space(line, line.index("{") + 1)
+    while line[at] != "}":
+        name, at = scanstring(line, at + 1)
+        begin = _behind_space(line, line.index(":", at) + 1)
+        _, end = _DECODER.raw_decode(line, begin)
+        if name == wanted:
+            text = line[begin:end]
+        at = _behind_space(line, end)
+        if line[at] == ",":
+            at = _behind_space(line, at + 1)
+    return text
+
+
+def _behind_space(line: str, at: int) -> int:
+    while line[at] in " \t\r\n":
+        at += 1
+    return at
+
+
+def _stored(value: object, text: str | None) -> Stored:
+    """Return a value as it is stored: as *text* writes it, if that is given."""
+    if text is not None:
+        return Stored(text.strip().encode(), _JSON.encode_value(None, FMT_JSON)[1])
     try:
         return Stored(*_JSON.encode_value(value, FMT_JSON))
     except ValueFormatError:
-        # A number such as 1e999: read by Python, and not written.
+        # An integer of thousands of digits: what reads it may have no limit that what writes has.
         raise LineError("its value cannot be stored as JSON") from None
 
 

@@ -81,7 +81,7 @@ def test_any_object(members: dict[str, Any]) -> None:
         ("[1]", "no JSON object"),
         ("[", "no JSON: each line is an object of its own"),
         ('{"id": "a", "value": NaN}', "no JSON"),
-        ('{"id": "a", "value": 1e999}', "cannot be stored as JSON"),
+        ('{"id": "a", "value": "\udcff"}', "no text in UTF-8"),
         ('{"id": "a", "value": 1, "base64": "AA==", "flags": 0}', "one of them is the document"),
         ('{"value": 1}', "'id' is missing, or no text"),
         ('{"id": "", "value": 1}', "'id' is missing, or no text"),
@@ -104,6 +104,18 @@ def test_a_document_with_its_key() -> None:
     """With the name of a member the whole line is the document."""
     found = read('{"_id": "k", "expiry": "not ours"}', "_id")
     assert found == ("k", (b'{"_id":"k","expiry":"not ours"}', FMT_JSON), 0)
+
+
+@pytest.mark.parametrize("number", ["1.10", "12345678901234567.89", "1e999", "-0.0e-5"])
+@pytest.mark.parametrize("around", ["{}", '[{}, "}}", {{"value": {}}}]', '{{"value":{} }}'])
+def test_numbers(number: str, around: str) -> None:
+    """Numbers are stored as they are written, whatever Python would make of them."""
+    text = around.format(number, number)
+    line = f' {{"value": 1.5, "id" : "a" ,"x":[1.0],\t"value" : {text} , "expiry":3}}\r\n'
+    assert read(line) == ("a", (text.encode(), FMT_JSON), 3)
+    assert read(line, "id") == ("a", (line.strip().encode(), FMT_JSON), 0)
+    exported = write("k", Stored(text.encode(), FMT_JSON), 0)
+    assert read(exported).stored.data == text.encode()
 
 
 def test_constants() -> None:
