@@ -157,7 +157,8 @@ def misfit(error: Exception, kind: Any, part: str = "") -> ValueFormatError:
     *part*: see `convert`. It names the field and the types, and never the value. Nor is *error* its
     cause: it may have the value in its text.
     """
-    said = str(error)
+    # That of the user's own code may have no text.
+    said = str(error) if isinstance(error, msgspec.ValidationError) else ""
     found = re.fullmatch(_AT, said)
     path = "$"
     if found is not None:

@@ -84,13 +84,15 @@ class Calls:
         self.of_late_answers: list[Any] = []
         """Those who want to know of answers that nobody waits for."""
         self._under_way: dict[Any, _Call] = {}
+        self._telling = 0
+        """How many of `call` are under way: what an observer does may lead to others being told."""
         self.wall_clock: Callable[[], float] | None = None
         """Gives the seconds since 1970."""
 
     @property
     def is_wanted(self) -> bool:
-        """Whether anybody observes, or is still to hear of the end of a call."""
-        return bool(self._observers or self._under_way)
+        """Whether anybody observes, is being told, or is still to hear of the end of a call."""
+        return bool(self._observers or self._under_way or self._telling)
 
     def add(self, observer: object) -> bool:
         """Tell *observer*, too, from now on; return False if it is told already."""
@@ -120,6 +122,7 @@ class Calls:
 
     def call(self, tell: Callable[..., Any], *what: object) -> Any:
         """Tell an observer something; return what it returns. What it raises is logged alone."""
+        self._telling += 1
         try:
             return tell(*what)
         except Exception as error:  # noqa: BLE001 - an observer's error must not be an operation's
@@ -128,6 +131,8 @@ class Calls:
                 reason = f"<ud>{reason}</ud>"
             self._shared.log("warning", "an observer has failed: {reason}", reason=reason)
             return None
+        finally:
+            self._telling -= 1
 
     def node_changed(self, event: NodeEvent) -> None:
         """Tell of a node."""

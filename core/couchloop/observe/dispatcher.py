@@ -342,7 +342,8 @@ def add_observer(session: Session, observer: object, wall_clock: Callable[[], fl
 def remove_observer(session: Session, observer: object) -> None:
     """Tell *observer* no more, but of the end of calls that it saw begin.
 
-    Where nobody is left the session costs again what it did before.
+    Where nobody is left the session costs again what it did before; not yet where it is telling of
+    something, or has calls to tell of: methods of the dispatcher as it is are under way.
     """
     dispatcher = session.dispatcher
     if isinstance(dispatcher, ObservedDispatcher):

@@ -17,7 +17,7 @@ from couchloop.exceptions import (
     RequestCanceledError,
 )
 from couchloop.hot.operation import CollectionName
-from couchloop.observation import Ended, NodeChange, NodeEvent, Started
+from couchloop.observation import Completed, Ended, LateAnswer, NodeChange, NodeEvent, Started
 from couchloop.observe.calls import check_observer
 from couchloop.observe.dispatcher import ObservedDispatcher, add_observer, remove_observer
 from couchloop.operations import document as operations
@@ -231,6 +231,22 @@ class TestCalls:
         assert [begun for _, begun in broken.over] == [None]
         assert any("an observer has failed: RuntimeError('broken')" in line for line in w.logs)
 
+    def test_broken_by_an_error_without_a_text(self) -> None:
+        """What is raised may be of any class: one whose own text raises is told by its name."""
+
+        class NoTextError(Exception):
+            def __repr__(self) -> str:
+                raise RuntimeError("no text")
+
+        class Broken(Calls):
+            def started(self, call: Started, /) -> Any:
+                raise NoTextError
+
+        w = World(observer=Broken())
+        w.open()
+        assert w.do(operations.upsert(w.defaults, "k", 1)).success
+        assert any("an observer has failed: <NoTextError>" in line for line in w.logs)
+
 
 class TestComingAndGoing:
     """Observers of several callers."""
@@ -278,6 +294,48 @@ class TestComingAndGoing:
         assert w.session.delivers is not None
         assert w.do(operations.get(w.defaults, "k")).value == 1
         assert len(calls.begun) == 1
+
+    @pytest.mark.parametrize("when", ["started", "ended", "completed"])
+    @pytest.mark.parametrize("is_cancelled", [False, True])
+    def test_removes_itself(self, when: str, *, is_cancelled: bool) -> None:
+        """An observer may go while it is being told: no call is harmed, and it hears of the end."""
+        w = World()
+        w.open()
+
+        class Once(Calls):
+            def completed(self, done: Completed, /) -> None:
+                self.is_told("completed")
+
+            def answered_late(self, answer: LateAnswer, /) -> None:
+                """Take no note."""
+
+            def started(self, call: Started, /) -> Any:
+                self.is_told("started")
+                return super().started(call)
+
+            def ended(self, call: Ended, begun: Any, /) -> None:
+                super().ended(call, begun)
+                self.is_told("ended")
+
+            def is_told(self, name: str) -> None:
+                if name == when:
+                    remove_observer(w.session, self)
+
+        for call, cancel in (
+            (lambda: operations.upsert(w.defaults, "k", 1), "cancel"),
+            (lambda: operations.upsert_multi(w.defaults, {"k": 1}), "cancel_batch"),
+        ):
+            once = Once()
+            add_observer(w.session, once, lambda: 0.0)
+            op: Any = w.submit(call())
+            if is_cancelled:
+                getattr(w.session, cancel)(op)
+            w.settle()
+            assert op.done is not is_cancelled
+            assert len(once.over) == 1
+            remove_observer(w.session, once)
+            assert type(w.session.dispatcher) is Dispatcher
+        assert not w.logs or "failed" not in w.logs[-1]
 
     def test_durations_of_servers(self) -> None:
         """Connections that are made while somebody observes ask servers for their durations."""
