@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -42,9 +44,7 @@ from txcouchbase.bucket import Bucket as Third, RawBucket
 
 def test_imports() -> None:
     """The command of the page changes every import of SDK 2.5's into one that works."""
-    (command,) = re.findall(
-        r"^\$ sed -i -E '(.+)' \$\(git ls-files '\*\.py'\)$", SDK25, re.MULTILINE
-    )
+    (command,) = re.findall(r" sed -i -E '(.+)'$", SDK25, re.MULTILINE)
     done = subprocess.run(
         ["sed", "-E", command],  # noqa: S607 - as the page has it
         input=IMPORTS,
@@ -57,6 +57,41 @@ def test_imports() -> None:
     assert changed.count("\n") == IMPORTS.count("\n")
     ended = run(sys.executable, "-W", "error", "-c", changed)
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="there is no git")
+def test_files(tmp_path: Path) -> None:
+    """The command changes what names our modules, and no byte of anything else."""
+    before = {
+        "with space.py": b"import couchbase.bucket, couchbase.exceptions as E\r\n",
+        "latin.py": "# é\nexcept (couchbase.exceptions.A, couchbase.exceptions.B):\n".encode(
+            "latin-1"
+        ),
+        "names.py": b"self.couchbase.bucket\nmy_couchbase.items\n'couchbase://couchbase.cluster'\n"
+        b"import couchbase\ngcouchbase.bucket\nfrom couchbase import n1ql, items\n"
+        b"from couchbase import bucket as b\nfrom couchbase.bucket import *",
+        "empty.py": b"",
+        "binary.py": b"\0couchbase.bucket",
+        "text.txt": b"couchbase.bucket",
+    }
+    after = {
+        **before,
+        "with space.py": b"import gcouchbase.bucket, couchloop.exceptions as E\r\n",
+        "latin.py": before["latin.py"].replace(b"couchbase.e", b"couchloop.e"),
+        "names.py": before["names.py"]
+        .replace(b"from couchbase import n", b"from couchloop import n")
+        .replace(b"from couchbase import b", b"from gcouchbase import b")
+        .replace(b"from couchbase.b", b"from gcouchbase.b"),
+    }
+    for name, text in before.items():
+        (tmp_path / name).write_bytes(text)
+    (tmp_path / "link.py").symlink_to("text.txt")
+    (tmp_path / "folder.py").mkdir()
+    (command,) = re.findall(r"^\$ (git grep .+)$", SDK25, re.MULTILINE)
+    for line in ("git init -q .", "git add .", command):
+        subprocess.run(line, shell=True, cwd=tmp_path, check=True)  # noqa: S602 - as users do
+    assert {name: (tmp_path / name).read_bytes() for name in before} == after
+    assert (tmp_path / "link.py").is_symlink()
 
 
 @pytest.mark.parametrize("page", [SDK25, SDK4], ids=["sdk25", "sdk4"])
