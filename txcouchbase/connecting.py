@@ -19,7 +19,7 @@ from couchloop.neighbours import need
 from couchloop.session.events import OpenConnection
 from couchloop.settings.values import Address, Settings, Tls
 from couchloop.transport.connecting import only_family, system_error, unexpected, unknown_host
-from txcouchbase.dialling import HostEndpoint
+from txcouchbase.dialling import HostEndpoint, system_words
 from txcouchbase.protocol import CouchbaseFactory, dead_end
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def _translated(failure: Failure, address: Address, settings: Settings) -> BaseE
     if isinstance(why, DNSLookupError | gaierror):
         error = unknown_host(why, address, settings)
     elif isinstance(why, TwistedConnectError):
-        error = system_error(why.osError, str(why).rstrip("."), address, settings)
+        error = system_error(why.osError, system_words(why), address, settings)
     else:
         error = unexpected(why, address, settings)
     caused(error, why)

@@ -7,6 +7,7 @@ each address its head start even if that has refused (RFC 8305 has the next one 
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
-from twisted.internet.error import DNSLookupError
+from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
@@ -38,6 +39,12 @@ if TYPE_CHECKING:
 Family = type[IPv4Address] | type[IPv6Address]
 
 _FAMILIES = {socket.AF_INET: IPv4Address, socket.AF_INET6: IPv6Address}
+
+
+def system_words(why: ConnectError) -> str:
+    """Return why no connection could be made, in the system's words: the other loop has no more."""
+    number: object = why.osError
+    return os.strerror(number) if isinstance(number, int) else str(why).rstrip(".")
 
 
 @implementer(IStreamClientEndpoint)

@@ -24,6 +24,7 @@ from couchloop.safety.secret import strip_frames
 from couchloop.session.events import ResolveSrv
 from couchloop.settings.values import Address, Tls
 from couchloop.transport.tls import PeerTls, cut_off
+from txcouchbase.dialling import system_words
 from txcouchbase.workers import workers
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ class _Runner(Service["_Link"]):
         except ConnectTimeoutError:
             raise TimeoutError from None
         except ConnectError as why:
-            raise OSError(why.osError, str(why).rstrip(".")) from why
+            raise OSError(why.osError, system_words(why)) from why
         return self.enter(link)
 
     async def start_tls(self, link: _Link, host: str) -> PeerTls:

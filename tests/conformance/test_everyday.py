@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import os
+import socket
 
 import pytest
 
-from couchloop.exceptions import UnambiguousTimeoutError, WrongLoopError
+from couchloop.exceptions import NodeUnreachableError, UnambiguousTimeoutError, WrongLoopError
 from tests.conformance.loops import Loop, cluster_at, login, opened_at
 from tests.hostile import unanswering
 
@@ -37,6 +40,22 @@ def test_less_time_than_a_silent_node(loop: Loop) -> None:
     assert "the node has not accepted so far: a firewall may drop what is sent there" in text
     assert "`python -m couchloop doctor`" in text
     assert f"node 127.0.0.1:{port}" in text
+
+
+def test_nobody_listens(loop: Loop) -> None:
+    """Why a node is not reached is said in the system's words, the same on both loops."""
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        port = deaf.getsockname()[1]
+        # Its text alone, see above.
+        try:
+            loop.bucket(f"couchbase://127.0.0.1:{port}/default", **login())
+        except NodeUnreachableError as error:
+            text = str(error)
+        gc.collect()
+        loop.turn()
+    refused = os.strerror(errno.ECONNREFUSED)
+    assert text.startswith(f"nothing reachable at 127.0.0.1:{port}: {refused}; is a data node")
 
 
 def test_seconds_that_may_be_milliseconds(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:

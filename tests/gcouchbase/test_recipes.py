@@ -195,6 +195,10 @@ def test_locust(served: ServedCluster, tmp_path: Path) -> None:
     (tmp_path / "here.py").write_text(
         "import json, locust\n"
         "from locustfile import Visitor\n"
+        "class Collector(Visitor):\n"
+        "    @locust.task\n"
+        "    def collect(self):\n"
+        "        self.bucket.scope('_default').collection('_default').exists('nobody')\n"
         "@locust.events.quitting.add_listener\n"
         "def tell(environment, **_):\n"
         "    stats = environment.stats\n"
@@ -215,6 +219,7 @@ def test_locust(served: ServedCluster, tmp_path: Path) -> None:
     assert process.returncode == 1, "what fails makes Locust fail"
     errors, requests = json.loads((tmp_path / "seen").read_text())
     assert requests["get"] > requests["upsert"] > 0
+    assert requests.keys() == {"get", "upsert", "exists"}, "a collection's calls are told, not it"
     # One for each node, for it is named.
     assert len(errors) <= 3 < sum(occurrences for _, _, _, occurrences in errors)
     assert {(method, name) for method, name, _, _ in errors} == {("couchbase", "get")}
@@ -291,6 +296,7 @@ def test_celery_backend(served: ServedCluster) -> None:
         backend.set("text", '{"n": 1}')
         backend.set("bytes", b"\x80")
         assert backend.mget(["text", "none", "bytes"]) == ['{"n": 1}', None, b"\x80"]
+        assert backend.mget([]) == []
         assert (backend.get("text"), backend.get("none")) == ('{"n": 1}', None)
         assert [backend.incr("count"), other.incr("count")] == [1, 2]
         backend.expire("none", 10)

@@ -6,12 +6,13 @@ import argparse
 import io
 import json
 import os
+import re
 import shutil
 import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import isfinite
 from pathlib import Path
 from time import monotonic, time
@@ -53,6 +54,8 @@ from couchloop.transcoder import FMT_BYTES, FMT_JSON, FMT_UTF8
 
 _SHOWN: Final = 10
 """Failures of an import that are told one by one."""
+_LONGEST_EXPIRY: Final = 1_000_000_000
+"""Seconds, 31 years: with the time of day as many as a server's 32 bits hold."""
 _AT_ONCE: Final = 200
 """Documents with an expiry of their own that are stored at once."""
 _ANSWER: Final = 10.0
@@ -96,7 +99,7 @@ def add(commands: Any) -> None:
     how.add_argument("--insert", action="store_true", help="fail if the document is there")
     how.add_argument("--replace", action="store_true", help="fail if it is not there")
     put.add_argument(
-        "--expiry", type=int, default=0, metavar="SECONDS", help="after which it goes (never)"
+        "--expiry", type=_duration, metavar="SECONDS", help="after which it goes (never)"
     )
     _add_collection(put)
 
@@ -121,6 +124,14 @@ def add(commands: Any) -> None:
     bring_out.add_argument("file", metavar="FILE", help="is written anew; -: standard output")
     bring_out.add_argument("--prefix", metavar="TEXT", help="only keys that begin so")
     _add_collection(bring_out)
+
+
+def _duration(text: str) -> timedelta:
+    """Read how long a document is to be there: a number above 30 days would be a moment."""
+    seconds = int(text) if re.fullmatch("[0-9]{1,10}", text) else -1
+    if not 0 <= seconds <= _LONGEST_EXPIRY:
+        raise argparse.ArgumentTypeError("give whole seconds, from 0 to a thousand million")
+    return timedelta(seconds=seconds)
 
 
 def _command(
@@ -252,7 +263,7 @@ def _put(options: argparse.Namespace) -> int:
         store = documents.upsert
         if options.insert or options.replace:
             store = documents.insert if options.insert else documents.replace
-        store(options.key, value, ttl=options.expiry, format=kind)
+        store(options.key, value, ttl=options.expiry or 0, format=kind)
         return 0
 
     return _with_bucket(options, work)

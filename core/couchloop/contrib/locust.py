@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from couchloop.neighbours import pip_line
 
@@ -28,12 +28,16 @@ from gcouchbase.cluster import Cluster, PasswordAuthenticator
 __all__ = ["CouchbaseUser", "Reported"]
 
 
+_HANDLES: Final = frozenset({"scope", "collection", "default_scope", "default_collection"})
+
+
 class Reported:
     """A Bucket or a collection, of which each call that fails or succeeds is reported to Locust.
 
     A request is named as its method. Locust groups errors by their text: errors of this client say
-    the same of equal failures, whatever the key. Streams and queries, whose rows come later, and
-    what is no method, are passed on as they are.
+    the same of equal failures, whatever the key. Scopes and collections of it report their calls,
+    too. Streams and queries, whose rows come later, and what is no method, are passed on as they
+    are.
 
     Args:
         target: a Bucket or a collection.
@@ -43,7 +47,8 @@ class Reported:
     """
 
     def __init__(self, target: Any, environment: Any, *, raises: bool = False) -> None:
-        self._target = target
+        self._target = target._target if isinstance(target, Reported) else target  # noqa: SLF001 - ours
+        self._environment = environment
         self._fire = environment.events.request.fire
         self._raises = raises
 
@@ -51,7 +56,16 @@ class Reported:
         found = getattr(self._target, name)
         if not callable(found) or name.endswith(("_stream", "_query", "scan")):
             return found
-        return self._reported(name, found)
+        return self._handle(found) if name in _HANDLES else self._reported(name, found)
+
+    def _handle(self, make: Callable[..., Any]) -> Callable[..., Reported]:
+        """Return what makes a scope or a collection, without asking anybody: no request."""
+
+        @wraps(make)
+        def handle(*args: Any, **kwargs: Any) -> Reported:
+            return Reported(make(*args, **kwargs), self._environment, raises=self._raises)
+
+        return handle
 
     def _reported(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(call)

@@ -6,6 +6,7 @@ are coroutines, which run on the asyncio reactor (Scrapy's default) and on any o
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, Self
 
 from couchloop.exceptions import CouchbaseError
@@ -48,7 +49,8 @@ class CouchbasePipeline:
         self._bucket_name: str = settings.get("COUCHBASE_BUCKET", "default")
         self._collection_name: str = settings.get("COUCHBASE_COLLECTION", "")
         self._key: str = settings["COUCHBASE_KEY"]
-        self._ttl: int = settings.getint("COUCHBASE_TTL", 0)
+        # A number above 30 days would be a point in time.
+        self._ttl = timedelta(seconds=settings.getint("COUCHBASE_TTL", 0))
         self._bucket: Bucket | None = None
         self._documents: Bucket | Collection | None = None
 
