@@ -23,6 +23,16 @@ from tests.share import BRIEF
 LOOPS: Final = ("twisted", "gevent")
 SECRET: Final = "geheim-4711"
 LOGIN: Final = ("--username", "user", "--password-env", "THE_PASSWORD")
+THE_KEY: Final = """\
+source "$1"
+shift
+COMP_WORDS=("$@")
+COMP_CWORD=$(($# - 1))
+function_of() { while [ $# -gt 1 ]; do [ "$1" = -F ] && echo $2; shift; done; }
+$(function_of $(complete -p couchloop)) couchloop "${!#}"
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+"""What bash does at the key that completes: with the words, and which of them it is about."""
 COMMANDS: Final = ("doctor", "ping", "get", "put", "import", "export", "embedded")
 
 
@@ -342,3 +352,30 @@ def test_completion(shell: str, tmp_path: Path) -> None:
         script = tmp_path / "completion"
         script.write_bytes(done.stdout)
         subprocess.run([shell, "-n", str(script)], check=True)
+    assert {"bash": b"=_shtab_compgen_files", "zsh": b":_files"}[shell] in done.stdout
+
+
+def test_completion_works(tmp_path: Path) -> None:
+    """Where the script is sourced commands, options, their values and files are completed."""
+    script = tmp_path / "completion"
+    script.write_bytes(couchloop("--print-completion", "bash").stdout)
+    (tmp_path / "lines.jsonl").touch()
+    for typed, found in (
+        (("e",), ["embedded", "export"]),
+        (("get", "STRING", "--loop", ""), ["gevent", "twisted"]),
+        (("put", "STRING", "KEY", "--ex"), ["--expiry"]),
+        (("import", "STRING", f"{tmp_path}/li"), [f"{tmp_path}/lines.jsonl"]),
+        (("ping", "--password-file", f"{tmp_path}/li"), [f"{tmp_path}/lines.jsonl"]),
+    ):
+        done = subprocess.run(
+            [  # noqa: S607 - whichever bash there is
+                "bash",
+                "-c",
+                THE_KEY,
+                *("bash", str(script), "couchloop", *typed),
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert sorted(done.stdout.split()) == found, (typed, done.stderr)

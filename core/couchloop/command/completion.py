@@ -19,6 +19,16 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _complete_files(parser: argparse.ArgumentParser, files: Any) -> None:
+    """Have the arguments that name files be completed as such: a shell does nothing by itself."""
+    for action in parser._actions:  # noqa: SLF001 - shtab goes this way, too
+        if isinstance(action.choices, dict):
+            for each in action.choices.values():
+                _complete_files(each, files)
+        elif action.metavar == "FILE":
+            setattr(action, "complete", files)  # noqa: B010 - shtab's name, of which argparse knows nothing
+
+
 class _PrintCompletion(argparse.Action):
     def __call__(
         self,
@@ -31,6 +41,7 @@ class _PrintCompletion(argparse.Action):
             import shtab  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415 - only who wants a script needs it
         except ImportError:
             parser.error("completion needs the package shtab: pip install 'couchloop[completion]'")
+        _complete_files(parser, shtab.FILE)
         parser.prog = "couchloop"
         sys.stdout.write(shtab.complete(parser, shell=values) + "\n")
         parser.exit()
