@@ -302,6 +302,12 @@ def test_celery_backend(served: ServedCluster) -> None:
         backend.expire("none", 10)
         backend.expire("text", 40 * 24 * 3600)
         assert backend.get("text") is not None
+        for expires in (None, 0, 0.5, 40 * 24 * 3600):
+            # What `result_expires` may say.
+            backend.expires = expires
+            backend.set("text", "kept")
+            backend.expire("text", expires)
+            assert backend.get("text") == "kept"
         backend.delete("text")
         backend.delete("text")
         assert backend.get("text") is None

@@ -9,6 +9,7 @@ import re
 import signal
 import sys
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from textwrap import dedent
 from typing import Any
 
@@ -286,7 +287,11 @@ def test_scrapy_without_a_reactor() -> None:
         )
     with pytest.raises(NotConfigured, match="COUCHBASE_KEY"):
         CouchbasePipeline.from_crawler(Crawler(Spider, {**settings, "COUCHBASE_KEY": ""}))
-    CouchbasePipeline.from_crawler(Crawler(Spider, settings))
+    pipelines = (
+        CouchbasePipeline.from_crawler(Crawler(Spider, {**settings, "COUCHBASE_TTL": ttl}))
+        for ttl in (0, 40 * 86400)
+    )
+    assert [pipeline._ttl for pipeline in pipelines] == [0, timedelta(days=40)]
 
 
 async def test_crochet(served: ServedCluster) -> None:

@@ -156,9 +156,9 @@ def _opened(where: str, bucket: str, username: str, password: Secret) -> Bucket:
     return cluster.open_bucket(bucket)
 
 
-def _duration(seconds: float | None) -> timedelta:
-    """Return a duration: a number above 30 days would be a point in time."""
-    return timedelta(seconds=int(seconds or 0))
+def _duration(seconds: float | None) -> timedelta | int:
+    """Return a duration: a number above 30 days would be a point in time. 0 or None: for ever."""
+    return timedelta(seconds=max(1, int(seconds))) if seconds else 0
 
 
 @atexit.register

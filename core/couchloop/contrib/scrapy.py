@@ -49,8 +49,9 @@ class CouchbasePipeline:
         self._bucket_name: str = settings.get("COUCHBASE_BUCKET", "default")
         self._collection_name: str = settings.get("COUCHBASE_COLLECTION", "")
         self._key: str = settings["COUCHBASE_KEY"]
+        ttl = settings.getint("COUCHBASE_TTL", 0)
         # A number above 30 days would be a point in time.
-        self._ttl = timedelta(seconds=settings.getint("COUCHBASE_TTL", 0))
+        self._ttl = timedelta(seconds=ttl) if ttl else 0
         self._bucket: Bucket | None = None
         self._documents: Bucket | Collection | None = None
 
