@@ -34,6 +34,30 @@ def test_format() -> None:
     assert json.loads(state.encode()) == json.loads(state.export()) == expected
 
 
+def test_of_a_bucket() -> None:
+    """A Bucket's last changes are added; one that has seen none is refused, or passed over."""
+
+    class Seen:
+        def __init__(self, *tokens: MutationToken) -> None:
+            self.tokens = tokens
+
+        def _mutinfo(self) -> tuple[MutationToken, ...]:
+            return self.tokens
+
+    state = MutationState()
+    assert repr(state) == "<MutationState: empty>"
+    with pytest.raises(MissingTokenError, match="fetch_mutation_tokens"):
+        state.add_all(Seen())
+    assert state.add_all(Seen(), quiet=True) is False
+    first, second = result(1, 5).token, result(2, 6).token
+    assert first is not None
+    assert second is not None
+    assert state.add_all(Seen(first, second)) is True
+    assert state.as_dict() == {"default": {"1": [5, "7"], "2": [6, "7"]}}
+    assert repr(state) == "<MutationState: 2 of 'default'>"
+    assert state != 5
+
+
 def test_greatest() -> None:
     """Of a vbucket the greatest number counts, in whichever order they come."""
     for results in ([result(1, 5), result(1, 6)], [result(1, 6), result(1, 5)]):

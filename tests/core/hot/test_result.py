@@ -14,6 +14,7 @@ from couchloop.exceptions import (
 from couchloop.hot.durable import MutationToken
 from couchloop.hot.result import Reasons
 from couchloop.result import MultiResult, OperationResult, Result, ValueResult
+from tests.liars import LyingText
 
 
 class TestResult:
@@ -127,3 +128,21 @@ class TestReasons:
         for result in results:
             reasons.tell(result, CouchbaseError(f"failure {result.key}"))
         assert sum(result.error is not None for result in results) == 256
+
+
+class TestShown:
+    """What is shown of results, whatever the values are."""
+
+    def test_many(self) -> None:
+        """Of many results a few are shown, and how many have failed."""
+        batch = MultiResult({n: ValueResult(n, n, 1, 0, 0 if n % 2 else 0x0D) for n in range(9)})
+        assert repr(batch).startswith("<MultiResult of 9, 5 failed: {0: ValueResult(key=0,")
+        assert repr(batch).endswith(", …}>")
+        good, bad = batch.split_results()
+        assert (len(good), len(bad), good.all_ok, bad.all_ok) == (4, 5, True, False)
+
+    def test_a_value_that_cannot_be_shown(self) -> None:
+        """A value whose repr raises, or is long, harms no repr of a result."""
+        shown = repr(ValueResult("k", LyingText("a"), 1, 0))
+        assert shown == "ValueResult(key='k', value=<LyingText>, cas=0x1, flags=0x0)"
+        assert len(repr(ValueResult("k", "x" * 5000, 1, 0))) < 300

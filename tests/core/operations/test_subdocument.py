@@ -138,6 +138,27 @@ class TestLookups:
         with pytest.raises(SubdocPathNotFoundError):
             result.content_as[bool]("d")
 
+    def test_decoded(self) -> None:
+        """A value is decoded into a type; what does not fit, or fails, is an error with the key."""
+        pytest.importorskip("msgspec")
+        op = lookup(sd.get("a"), sd.exists("b"), sd.get("c"))
+        result = op.decode(answer(looked_up((0, b"[5]"), (0, b""), (0xC0, b"")), 0xCC))
+        assert result.decoded("a", list[int]) == [5]
+        assert result.decoded(1, bool) is True
+        for kind in (dict[str, int], list[str]):
+            with pytest.raises(ValueFormatError) as caught:
+                result.decoded(0, kind)
+            assert caught.value.key == "k"
+        with pytest.raises(SubdocPathNotFoundError):
+            result.decoded("c", int)
+
+        def fails(text: str) -> None:
+            raise ZeroDivisionError
+
+        result._transcoder = Transcoder(json_decode=fails)
+        with pytest.raises(ValueFormatError):
+            result.decoded(0, int)
+
     def test_values_are_read_one_by_one(self) -> None:
         """A value that cannot be read harms no other."""
         op = lookup(sd.get("a"), sd.get("b"))
