@@ -40,7 +40,7 @@ from couchloop.formats import (
     name_of,
 )
 from couchloop.later import Module, import_now
-from couchloop.safety.printable import general, printable, sound
+from couchloop.safety.printable import general, printable, sound, words_of
 from couchloop.typed import encode_record, is_record, plain
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _reason(error: Exception) -> str:
         return f"it is not UTF-8 ({getattr(error, 'reason', 'a character has no form in it')})"
     if isinstance(error, RecursionError):
         return "it is nested too deeply, or contains itself"
-    return printable(general(str(error)))
+    return printable(general(words_of(error)))
 
 
 JSON_ERRORS: tuple[type[Exception], ...] = (ValueError, RecursionError)

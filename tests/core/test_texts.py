@@ -28,7 +28,7 @@ from couchloop.hot.operation import Operation
 from couchloop.http.exchange import Exchange
 from couchloop.operations import document as ops
 from couchloop.retries import FailFast
-from couchloop.safety.printable import first_in_quotes, in_quotes, printable, shown, sound
+from couchloop.safety.printable import first_in_quotes, in_quotes, printable, shown, sound, words_of
 from couchloop.settings.values import Address, Login, Settings
 from couchloop.transcoder import FMT_BYTES, FMT_JSON, FMT_PICKLE, FMT_UTF8, Transcoder
 from couchloop.transport.connecting import connect_error
@@ -597,3 +597,25 @@ def test_in_quotes(name: str) -> None:
     assert in_quotes(LyingText(name)) == in_quotes(name) == repr(printable(name))
     assert in_quotes(object()) == "<object>"
     assert first_in_quotes([object(), name, 5]) == first_in_quotes([5, object(), name])
+
+
+def test_words_of() -> None:
+    """An error's own words are a str, or its class where it raises instead of saying them."""
+
+    class OddError(ValueError):
+        def __str__(self) -> str:
+            return LyingText("odd")  # type: ignore[no-any-return]
+
+    class MuteError(ValueError):
+        def __str__(self) -> str:
+            raise ZeroDivisionError
+
+    assert (type(words_of(OddError())), words_of(OddError())) == (str, "odd")
+    assert words_of(MuteError()) == "MuteError"
+
+    class Worse(dict[str, int]):
+        def items(self) -> Any:
+            raise MuteError
+
+    with pytest.raises(ValueFormatError, match="JSON: MuteError"):
+        Transcoder().encode_value(Worse(a=1))

@@ -70,6 +70,14 @@ def first_in_quotes(names: Iterable[object]) -> str:
     return min(map(in_quotes, names))
 
 
+def words_of(error: BaseException) -> str:
+    """Return what *error* says; of one that cannot say it, as users' own may, its class."""
+    try:
+        return str.__str__(str(error))
+    except Exception:  # noqa: BLE001 - likewise
+        return type(error).__name__
+
+
 def general(text: str) -> str:
     """Return somebody else's *text* with # for its numbers: they are of one request, or one moment.
 

@@ -26,6 +26,7 @@ from couchloop.hot.batch import Batch
 from couchloop.hot.operation import Defaults
 from couchloop.hot.request import Request
 from couchloop.http.service import Service
+from couchloop.safety.printable import words_of
 from couchloop.session.connections import Connections
 from couchloop.session.dispatcher import Dispatcher
 from couchloop.session.requests import OwnRequest, OwnRequests, WaitLimit
@@ -157,7 +158,7 @@ def _state(ready: int, wanted: int) -> ClusterState:
 
 def why(error: BaseException) -> str:
     """Return what an entry of a report says of *error*."""
-    return error.message if isinstance(error, CouchbaseError) else str(error)
+    return error.message if isinstance(error, CouchbaseError) else words_of(error)
 
 
 # Waiting

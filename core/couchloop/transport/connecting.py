@@ -13,7 +13,7 @@ from couchloop.exceptions import (
     TooManyOpenFilesError,
     UnknownHostError,
 )
-from couchloop.safety.printable import general, printable
+from couchloop.safety.printable import general, printable, words_of
 from couchloop.settings.values import Address, Settings
 
 Family = Literal["IPv4", "IPv6"]
@@ -28,13 +28,13 @@ _ONLY: Final[Mapping[str, Family]] = {"disabled": "IPv4", "only": "IPv6"}
 
 def unknown_host(why: Exception, address: Address, settings: Settings) -> CouchbaseError:
     """Return the error for a name that means nothing; *why* is the resolver's own error."""
-    reason = getattr(why, "strerror", None) or str(why)
+    reason = getattr(why, "strerror", None) or words_of(why)
     return connect_error(UnknownHostError, address, reason, settings)
 
 
 def unexpected(why: BaseException, address: Address, settings: Settings) -> CouchbaseError:
     """Return the error for connecting that ended by *why*, which is no error of the system's."""
-    reason = general(f"{type(why).__name__}: {why}")
+    reason = general(f"{type(why).__name__}: {words_of(why)}")
     return connect_error(NodeUnreachableError, address, reason, settings)
 
 

@@ -54,3 +54,14 @@ def test_one_family() -> None:
     """The option `ipv6` names the one family of addresses that is used, or leaves both."""
     found = {mode: only_family(settings(mode)) for mode in ("disabled", "only", "allow")}
     assert found == {"disabled": "IPv4", "only": "IPv6", "allow": None}
+
+
+def test_an_error_that_says_nothing() -> None:
+    """What a connector or a resolver of the user's raises may not even have a text."""
+
+    class Odd(Exception):  # noqa: N818 - a user's
+        def __str__(self) -> str:
+            raise ZeroDivisionError
+
+    assert "Odd: Odd" in str(unexpected(Odd(), WHERE, settings()))
+    assert "Odd" in str(unknown_host(Odd(), WHERE, settings()))

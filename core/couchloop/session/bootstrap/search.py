@@ -33,7 +33,7 @@ from couchloop.exceptions import (
 from couchloop.http.exchange import IS_IT_A_WEB_PORT
 from couchloop.kv.connection import Connection, State
 from couchloop.kv.handshake import Negotiated, config_text
-from couchloop.safety.printable import printable
+from couchloop.safety.printable import printable, words_of
 from couchloop.session.bootstrap.http_stream import ConfigSource
 from couchloop.session.bootstrap.srv import srv_error, srv_targets
 from couchloop.session.configurations import ConfigTracker
@@ -174,13 +174,13 @@ class Bootstrap:
         settings = self._settings
         if settings.srv_required:
             if not isinstance(error, CouchbaseError):
-                error = self._no_record(f"{type(error).__name__}: {error}")
+                error = self._no_record(f"{type(error).__name__}: {words_of(error)}")
             self.attempts.append((settings.srv, error))
             self._give_up(now)
             return
         # Who never meant a record need not read that a program is missing to look for one.
         level = "debug" if isinstance(error, FeatureNotAvailableError) else "info"
-        reason = printable(str(error))
+        reason = printable(words_of(error))
         if isinstance(error, CouchbaseError):
             reason = settings.told(error)
         self._tell(level, "{reason}; trying {nodes}", reason=reason)
