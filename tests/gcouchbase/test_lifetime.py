@@ -553,6 +553,7 @@ class TestThreads:
         no_connections(served)
 
 
+@needs_counting  # a finaliser tells of a thread's end
 @pytest.mark.parametrize("ended", [False, True], ids=["alive", "ended"])
 def test_a_thread_with_the_number_of_another(
     served: ServedCluster, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, *, ended: bool
