@@ -28,10 +28,11 @@ STATUSES = (
     (exceptions.KeyExistsError, "412 Precondition Failed"),
     (exceptions.TooBigError, "413 Content Too Large"),
     (exceptions.NotAuthorizedError, "403 Forbidden"),
-    (exceptions.CouchbaseInputError, "400 Bad Request"),
+    (exceptions.ArgumentError, "400 Bad Request"),
     (exceptions.TimeoutError, "504 Gateway Timeout"),
     (exceptions.CouchbaseTransientError, "503 Service Unavailable"),
     (exceptions.CouchbaseNetworkError, "502 Bad Gateway"),
+    (exceptions.ObjectDestroyedError, "503 Service Unavailable"),
 )
 """What an error means over HTTP; the first class that fits counts."""
 
