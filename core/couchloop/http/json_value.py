@@ -11,18 +11,22 @@ import re
 from typing import Final
 
 from couchloop.exceptions import AnswerTooLargeError, BrokenAnswerError
+from couchloop.http.repeats import ANY, MAYBE
 
 BLANKS: Final = rb"[ \t\n\r]*+"
-TEXT: Final = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_PLAIN_TEXT: Final = rb'[^"\\]*+(?:\\.[^"\\]*+)' + ANY
+TEXT: Final = rb'"' + _PLAIN_TEXT + rb'"'
 """A text, to be compiled with `re.DOTALL`."""
 GAP: Final = rb'[^"{}\[\]]*+'
 """What neither begins a text nor changes the depth."""
-SCALAR: Final = rb"(?:-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][-+]?+[0-9]++)?+|true|false|null)"
+_FRACTION: Final = rb"(?:\.[0-9]++)" + MAYBE
+_EXPONENT: Final = rb"(?:[eE][-+]?+[0-9]++)" + MAYBE
+SCALAR: Final = rb"(?:-?(?:0|[1-9][0-9]*+)" + _FRACTION + _EXPONENT + rb"|true|false|null)"
 """A number or a literal."""
 
 _past_blanks: Final = re.compile(BLANKS).match
-_past_plain_text: Final = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL).match
-_past_whole_texts: Final = re.compile(GAP + rb"(?:" + TEXT + GAP + rb")*+", re.DOTALL).match
+_past_plain_text: Final = re.compile(_PLAIN_TEXT, re.DOTALL).match
+_past_whole_texts: Final = re.compile(GAP + rb"(?:" + TEXT + GAP + rb")" + ANY, re.DOTALL).match
 _past_word: Final = re.compile(rb"[-+.0-9A-Za-z]*+").match
 _is_scalar: Final = re.compile(SCALAR).fullmatch
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
+from couchloop.http.repeats import ANY, MANY
+
 CHUNKED: Final = -1
 """The length of a body that comes in chunks."""
 _STATUS: Final = b"HTTP/1.1 200 OK\r\n"
@@ -19,8 +21,9 @@ _LONGEST_HEAD: Final = 4096
 _LONGEST_SIZE: Final = 10
 """Bytes of the size of a chunk, with the end of its line."""
 _MOST_DIGITS: Final = 15
+_WORDS: Final = rb"[!-~]++(?:[ ]++[!-~]++)" + ANY
 _match_headers: Final = re.compile(
-    rb"HTTP/1\.1 200 OK\r\n(?:[-A-Za-z0-9_]++:[ ]?[!-~]++(?:[ ]++[!-~]++)*+\r\n)++\r\n"
+    rb"HTTP/1\.1 200 OK\r\n(?:[-A-Za-z0-9_]++:[ ]?" + _WORDS + rb"\r\n)" + MANY + rb"\r\n"
 ).match
 _match_size: Final = re.compile(rb"([1-9A-Fa-f][0-9A-Fa-f]{0,7}+)\r\n").match
 _UNUSUAL: Final = frozenset({"connection", "content-encoding", "trailer", "upgrade"})

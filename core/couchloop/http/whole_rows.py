@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 from couchloop import transcoder
 from couchloop.formats import Buffer
 from couchloop.http.json_value import BLANKS, GAP, SCALAR, TEXT
+from couchloop.http.repeats import ANY, MAYBE
 
 _DEEPEST: Final = 8
 """Objects and lists in each other, for the regular expression; it grows with each level."""
@@ -206,15 +207,14 @@ def _patterns(deepest: int) -> tuple[re.Pattern[bytes], re.Pattern[bytes], re.Pa
     Args:
         deepest: how many objects and lists may be in each other.
     """
-    texts = GAP + rb"(?:" + TEXT + GAP + rb")*+"
+    texts = GAP + rb"(?:" + TEXT + GAP + rb")" + ANY
     brackets = rb"[{\[]" + texts + rb"[}\]]"
     for _ in range(deepest - 1):
-        brackets = rb"[{\[]" + texts + rb"(?:" + brackets + texts + rb")*+[}\]]"
+        brackets = rb"[{\[]" + texts + rb"(?:" + brackets + texts + rb")" + ANY + rb"[}\]]"
     value = rb"(?:" + brackets + rb"|" + TEXT + rb"|" + SCALAR + rb")"
     member = value + rb"(?=" + BLANKS + rb"[,}])"
-    row = (
-        rb"(" + value + rb"(?=" + BLANKS + rb"(?:,|\Z))|.++)(?:" + BLANKS + rb"," + BLANKS + rb")?+"
-    )
+    row = rb"(" + value + rb"(?=" + BLANKS + rb"(?:,|\Z))|.++)"
+    row += rb"(?:" + BLANKS + rb"," + BLANKS + rb")" + MAYBE
     return (
         re.compile(value, re.DOTALL),
         re.compile(member, re.DOTALL),
