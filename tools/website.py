@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from inspect import unwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from couchloop.client.identity import OneOfEach
 from tools.website_text import for_readers
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("source-read", _read_page)
     # Before napoleon, which understands "Args:".
     app.connect("autodoc-process-docstring", _read_docstring, priority=400)
+    app.connect("autodoc-process-signature", _signature)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -38,6 +41,32 @@ def _read_docstring(
     _app: Sphinx, _what: str, _name: str, _object: object, _options: object, lines: list[str]
 ) -> None:
     lines[:] = restructured("\n".join(lines)).split("\n")
+
+
+def _signature(
+    app: Sphinx, what: str, _name: str, found: Any, _options: object, shown: str, returned: str
+) -> tuple[str, str | None]:
+    """Return a class's signature: its constructor's, where a `__new__` of ours says less.
+
+    Sphinx asks `__new__` first, and that of a Bucket passes on whatever it is given. What has no
+    constructor, nor is made by users (a protocol), has no signature.
+    """
+    from sphinx.ext.autodoc.preserve_defaults import update_defvalue  # noqa: PLC0415 - Sphinx calls
+    from sphinx.util.inspect import signature, stringify_signature  # noqa: PLC0415 - likewise
+
+    if what != "class":
+        return shown, returned
+    if getattr(found, "_is_protocol", False):
+        return "", None
+    if not issubclass(found, OneOfEach):
+        return shown, returned
+    if found.__init__ is object.__init__:
+        return "", None
+    init = unwrap(found.__init__)
+    # Defaults are shown as the source has them.
+    update_defvalue(app, init, True)
+    constructor = signature(init, bound_method=True)
+    return stringify_signature(constructor, show_return_annotation=False), None
 
 
 def restructured(text: str) -> str:

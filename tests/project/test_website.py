@@ -9,10 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Final
+from types import SimpleNamespace
+from typing import Any, Final
 
 import pytest
 
+import tools.website
 from tests.project.test_packaging import ROOT, settings
 from tools.gevents import VERSIONS
 from tools.peers import NODE_PACKAGES, PYTHON_PACKAGES
@@ -161,6 +163,18 @@ def test_versions_are_those_that_are_tried() -> None:
     peers += [package.rpartition("@")[2] for package in NODE_PACKAGES]
     for version in (*oldest, *VERSIONS.values(), *peers):
         assert version in text, version
+
+
+@pytest.mark.parametrize("package", ["gcouchbase", "txcouchbase"])
+def test_the_constructor_of_a_bucket(package: str) -> None:
+    """The reference has its arguments, with their defaults, and not those of `__new__`."""
+    pytest.importorskip("sphinx")
+    bucket = resolve_name(f"{package}.bucket:Bucket")
+    app: Any = SimpleNamespace(config=SimpleNamespace(autodoc_preserve_defaults=True))
+    shown, returned = tools.website._signature(app, "class", "", bucket, None, "(*a, **b)", "")
+    assert returned is None
+    assert shown.startswith("(connection_string: str | ConnectionString | None = None, ")
+    assert "default_format: int = FMT_JSON, " in shown
 
 
 @pytest.mark.timeout(600)
