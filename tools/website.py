@@ -54,7 +54,7 @@ def _signature(
     from sphinx.ext.autodoc.preserve_defaults import update_defvalue  # noqa: PLC0415 - Sphinx calls
     from sphinx.util.inspect import signature, stringify_signature  # noqa: PLC0415 - likewise
 
-    if what != "class":
+    if what != "class" or not isinstance(found, type):
         return shown, returned
     if getattr(found, "_is_protocol", False):
         return "", None

@@ -23,12 +23,13 @@ _LINK: Final = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 _PAGE_AS_TEXT: Final = re.compile(r"`[\w/-]+\.md`")
 _TEST: Final = r"`[^`]*(?:test_|Tests?\b|Test[A-Z]|tests/)[^`]*`"
 _BETWEEN: Final = (
-    r"(?:[\s,;]|and\b|in\b|of\b|there\b|both\b|on both loops\b|over sockets\b"
+    r"(?:[\s,;]|and\b|in\b|of\b|there\b|both\b|on both loops\b|over\s+sockets\b"
     r"|with and without TLS\b)*"
 )
 _PROOF: Final = re.compile(rf"\s*\(({_BETWEEN}{_TEST}(?:{_BETWEEN}{_TEST})*{_BETWEEN})\)")
 _SENTENCE: Final = re.compile(
-    r"(?:\A|(?<=\n\n)|(?<=\.\s))((?:The (?:[\w ]*tests|others)\b|Each promise names the test\b)"
+    r"(?:\A|(?<=\A\n)|(?<=\n\n)|(?<=\.\s))"
+    r"((?:The (?:[\w ]*tests|others)\b|Each promise names the test\b)"
     rf"(?:[^`.]|`[^`]*`)*?{_TEST}(?:[^`.]|`[^`]*`)*\.)(?=\s|\Z)"
 )
 """Where the tests are."""

@@ -65,6 +65,8 @@ def test_sentences_of_tests() -> None:
     shown, fold = for_readers(text).split("\n:::{dropdown} Tests")
     assert shown == "It waits.  The others are done.\n"
     assert "\n- The tests are in `tests/x.py` (all), and `y`.\n" in fold
+    shown = for_readers("| a |\n| --- |\n| b |\n\nThe last tests are in `tests/x.py`. And so on.")
+    assert shown.startswith("| a |\n| --- |\n| b |\n\n And so on.\n")
 
 
 @pytest.mark.parametrize(
