@@ -15,10 +15,9 @@ from importlib import import_module
 from typing import Any
 
 if __name__ == "__main__":
-    if sys.argv[2] == "asyncio":
-        # Twisted 24.11 asks for the thread's, which Python has stopped to make.
-        asyncio.set_event_loop(asyncio.new_event_loop())
-    import_module(f"twisted.internet.{sys.argv[2]}reactor").install()
+    # Without a loop Twisted 24.11 asks for the thread's, which Python has stopped to make.
+    loops = [asyncio.new_event_loop()] if sys.argv[2] == "asyncio" else []
+    import_module(f"twisted.internet.{sys.argv[2]}reactor").install(*loops)
 
 from twisted.internet.defer import Deferred
 
