@@ -81,6 +81,9 @@ def options_of_clients(ports: Collection[int]) -> list[SocketOptions]:
     """Ask the system what is set on each of this process's connections to one of *ports*."""
     found = []
     for path in Path("/proc/self/fd").iterdir():
+        if not path.is_socket():
+            # Nothing would close its copy.
+            continue
         with suppress(OSError), socket.socket(fileno=os.dup(int(path.name))) as sock:
             families = {socket.AF_INET, socket.AF_INET6}
             if sock.family not in families or sock.getpeername()[1] not in ports:

@@ -147,9 +147,13 @@ def kept(bucket: Bucket) -> int:
     return count
 
 
-def _of_drivers(calls: Iterable[Any]) -> list[Any]:
-    """Return the timers of Buckets."""
-    return [call for call in calls if isinstance(getattr(call.func, "__self__", 0), TwistedDriver)]
+def _ending(calls: Iterable[Any], now: float) -> list[Any]:
+    """Return the timers that are due, and those of Buckets."""
+    return [
+        call
+        for call in calls
+        if call.getTime() <= now or isinstance(getattr(call.func, "__self__", 0), TwistedDriver)
+    ]
 
 
 @contextmanager
@@ -180,10 +184,13 @@ def clean_reactor() -> Iterator[list[str]]:
         # A Deferred reports an unhandled error when it is collected. An exception that the test
         # has caught may refer to a frame that refers to it, and to a Bucket.
         gc.collect()
+
+        def has_ended() -> bool:
+            left = set(reactor.getDelayedCalls()) - timers
+            return not _ending(left, reactor.seconds())
+
         blockon(
-            turn(reactor, lambda: not _of_drivers(set(reactor.getDelayedCalls()) - timers))
-            .addTimeout(LIMIT, reactor)
-            .addErrback(lambda failure: None)
+            turn(reactor, has_ended).addTimeout(LIMIT, reactor).addErrback(lambda failure: None)
         )
     finally:
         globalLogPublisher.removeObserver(observe)

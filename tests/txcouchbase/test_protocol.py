@@ -24,6 +24,7 @@ from couchloop.exceptions import (
 )
 from couchloop.settings.values import Sockets
 from couchloop.wire import Magic, Opcode
+from tests.extras import needs_tls_on_twisted
 from tests.txcouchbase.support import Memory, error_of, outcome
 from txcouchbase.protocol import CouchbaseProtocol
 
@@ -256,6 +257,7 @@ class DirectTests(SynchronousTestCase):
         self.protocol.write(b"after")
         assert (self.receive(), self.reactor.writers) == (b"after", [])
 
+    @needs_tls_on_twisted
     def test_tls_from_the_middle(self) -> None:
         """Nothing bypasses TLS that was begun on a connection which is there."""
         sent: list[bytes] = []
