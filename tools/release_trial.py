@@ -176,6 +176,8 @@ def fast() -> None:
         x: int
 
     assert decoder_of(Point)(b'{"x": 5}') == Point(5)
+    # As a Bucket does when it is opened.
+    transcoder.load()
     assert type(transcoder.try_decode_json).__name__ == "builtin_function_or_method"
     assert transcoder.encode_json({"a": [1, "é", None]}) == b'{"a":[1,"\xc3\xa9",null]}'
     assert "orjson" in sys.modules
