@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from importlib.util import find_spec
 
 import pytest
@@ -15,8 +16,9 @@ needs_msgspec = pytest.mark.skipif(find_spec("msgspec") is None, reason="msgspec
 needs_certificates = pytest.mark.skipif(
     find_spec("trustme") is None, reason="trustme is not installed: nothing makes certificates"
 )
+HAS_OLD_TWISTED = find_spec("twisted") is not None and version("twisted").startswith("24.")
 allows_a_forgotten_socket = pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning"
+    f"{'ignore' if HAS_OLD_TWISTED else 'error'}::pytest.PytestUnraisableExceptionWarning"
 )
 """Twisted 24.11 does not close the socket whose port is taken: it goes with a warning."""
 needs_twisted = pytest.mark.skipif(find_spec("twisted") is None, reason="no Twisted")

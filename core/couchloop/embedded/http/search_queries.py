@@ -51,13 +51,12 @@ def query(request: HttpRequest) -> Response:
     refuse = partial(_refusal, request, index)
     if not index.may("canRead") or request.query.get("indexUUID", index.uuid) != index.uuid:
         raise refuse("pindex not available")
+    why = None
     try:
         answer = _answer(request, index)
     except (SearchIndexError, RequestError, SearchError) as error:
         why = str(error)
-    else:
-        why = ""
-    if why:
+    if why is not None:
         # Not within the handler: PyPy has no words there for a request that is too deep to be read.
         raise refuse(why)
     answer["took"] = int((request.cluster.clock.now() - began) * 1e9)
